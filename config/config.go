@@ -1,0 +1,195 @@
+// Package config is the dispatcher's configuration: what may be written in the
+// file, what each key defaults to, and every reason to refuse a file.
+//
+// The structs in this file are the schema. Load reads a YAML document into
+// them and reports every problem of form at its line and column; Validate
+// reports every problem of meaning. A Config without problems is one that the
+// rest of the program may use without checking it again.
+//
+// The package keeps no state, opens no file and reads no environment: a caller
+// hands it the bytes, and the name to call them by in messages. It imports
+// none of the other packages here, so the numbers and names that it shares
+// with them (dialects, serializers) are spelled out in it. It only checks the
+// syntax of an object pattern; matching is the router's business.
+package config
+
+import (
+	"net/netip"
+	"time"
+)
+
+// The field comments below are also the text of docs/configuration.md, which
+// a test keeps equal to them. They are therefore written for operators, and do
+// not begin with the field's name. In the tags, "required" marks a key that
+// has no default, and "short" the key that a scalar in place of the mapping
+// stands for. A list of scalars may be written as its only element.
+
+// Config is a whole configuration. The zero value is not usable: begin with
+// Default or Load.
+type Config struct {
+	// What the process writes to standard error.
+	Log Log `yaml:"log"`
+	// The HTTP server for metrics and health checks.
+	Admin Admin `yaml:"admin"`
+	// How long calls in flight may take to finish after SIGTERM or SIGINT.
+	// What is left then is closed. `0s` closes everything at once.
+	DrainTimeout time.Duration `yaml:"drain_timeout"`
+	// Bounds on what peers may make the process hold or forward.
+	Limits Limits `yaml:"limits"`
+	// Where clients connect. At least one.
+	Listeners []Listener `yaml:"listeners,required"`
+	// Which cluster a client is sent to: the first route that matches its
+	// CONNECT. At least one; a client that matches none is refused with a
+	// CONNECTFAIL that says so.
+	Routes []Route `yaml:"routes,required"`
+	// The daemons, in groups of interchangeable ones. At least one.
+	Clusters []Cluster `yaml:"clusters,required"`
+
+	source source
+}
+
+// Log chooses what is logged and how it is written.
+type Log struct {
+	// The least severe level that is written.
+	Level Level `yaml:"level"`
+	// `json`: one object a line, for machines. `console`: for people.
+	Format Format `yaml:"format"`
+}
+
+// Admin is the HTTP server for operators.
+type Admin struct {
+	// Where the admin server listens. It asks nobody for a password, so keep
+	// it on loopback or a private network. `""` turns it off.
+	Address Address `yaml:"address"`
+}
+
+// Limits bound one message, and all sessions together. All sizes are bytes.
+type Limits struct {
+	// The largest message, header and annotations included, in either
+	// direction. The default is the limit of Pyro4's format, 2^31-1.
+	MaxMessageSize Size `yaml:"max_message_size"`
+	// The largest annotations of one request, all chunks together. Replies
+	// may carry larger ones.
+	MaxRequestAnnotations Size `yaml:"max_request_annotations"`
+	// The largest CONNECT, header and annotations included: it is held in
+	// memory until its object is known.
+	MaxHandshake Size `yaml:"max_handshake"`
+	// Requests up to this size are sent on only when they are complete, so
+	// that a slow client does not hold a daemon. Larger ones are streamed.
+	StoreAndForward Size `yaml:"store_and_forward"`
+	// The memory for the incomplete requests of all sessions together. When
+	// it is used up, reading from clients pauses. At least `max_handshake`
+	// plus `store_and_forward`.
+	BufferMemory Size `yaml:"buffer_memory"`
+}
+
+// Listener is one address that clients connect to, in either dialect.
+type Listener struct {
+	// The name that routes, logs and metrics use. Without one, it is the
+	// address.
+	Name string `yaml:"name"`
+	// Where to accept clients. `:9999` is every local address; port 0 lets
+	// the system choose one.
+	Address Address `yaml:"address,required"`
+	// The dialect in which a peer is refused that showed no known one. A peer
+	// that did is answered in its own.
+	DefaultDialect Dialect `yaml:"default_dialect"`
+	// The time from accepting a client to its complete CONNECT. A client that
+	// needs longer is refused with a CONNECTFAIL.
+	HandshakeTimeout time.Duration `yaml:"handshake_timeout"`
+	// The time from the first byte of a stored request (see
+	// `limits.store_and_forward`) to its last. It does not limit the call.
+	RequestTimeout time.Duration `yaml:"request_timeout"`
+	// The most clients at one time.
+	MaxSessions int `yaml:"max_sessions"`
+	// The most clients at one time from one source address. `0`: no limit
+	// beyond `max_sessions`.
+	MaxSessionsPerSource int `yaml:"max_sessions_per_source"`
+}
+
+// Route sends the clients that match to a cluster.
+type Route struct {
+	// The name that logs and metrics use. Without one, it is the cluster's,
+	// with a number where several routes share the cluster.
+	Name string `yaml:"name"`
+	// What a client has to show. Without it, every client matches.
+	Match Match `yaml:"match"`
+	// The name of the cluster that serves the route.
+	Cluster string `yaml:"cluster,required"`
+}
+
+// Match is what a route asks of a client. A key that is not given asks
+// nothing, and one with several values is content with any of them; all the
+// given keys must be met.
+type Match struct {
+	// Names of listeners.
+	Listener []string `yaml:"listener"`
+	// Patterns for the object id in the client's CONNECT. A client whose
+	// CONNECT names no object (Pyro4 with METADATA off), or from which it
+	// cannot be read, matches no pattern, not even `*`.
+	Object []Pattern `yaml:"object"`
+	// Dialects of the client.
+	Dialect []Dialect `yaml:"dialect"`
+	// Serializers of the client's CONNECT.
+	Serializer []Serializer `yaml:"serializer"`
+	// Networks that hold the client's address. No client of a Unix socket
+	// matches.
+	Source []netip.Prefix `yaml:"source"`
+}
+
+// Cluster is a group of interchangeable daemons.
+type Cluster struct {
+	// The name that routes, logs and metrics use.
+	Name string `yaml:"name,required"`
+	// The daemons. Each is an address, or a mapping with the keys below.
+	Static []Endpoint `yaml:"static,required"`
+	// The dialect of the endpoints that state none themselves. Without it, an
+	// endpoint's dialect is learnt from its first answer.
+	Dialect Dialect `yaml:"dialect"`
+	// The time for one endpoint, from dialing to its answer to the CONNECT.
+	// After it the next endpoint is tried.
+	ConnectTimeout time.Duration `yaml:"connect_timeout"`
+}
+
+// Endpoint is one daemon.
+type Endpoint struct {
+	// Where the daemon listens: a host and port, or a Unix socket.
+	Address Address `yaml:"address,required,short"`
+	// The dialect that the daemon speaks; clients of the other one are never
+	// sent to it. Without it, the cluster's.
+	Dialect Dialect `yaml:"dialect"`
+}
+
+// Default returns a configuration with every default filled in, and without
+// listeners, routes and clusters, for which there are none.
+func Default() Config {
+	return Config{
+		Log:          Log{Level: LevelInfo, Format: FormatJSON},
+		Admin:        Admin{Address: Address{Network: "tcp", Address: "127.0.0.1:9990"}},
+		DrainTimeout: 30 * time.Second,
+		Limits: Limits{
+			MaxMessageSize:        1<<31 - 1,
+			MaxRequestAnnotations: 64 * KiB,
+			MaxHandshake:          1 * MiB,
+			StoreAndForward:       64 * KiB,
+			BufferMemory:          64 * MiB,
+		},
+	}
+}
+
+// DefaultListener returns the defaults of one listener, which still lacks its
+// name and address.
+func DefaultListener() Listener {
+	return Listener{
+		DefaultDialect:   Pyro5,
+		HandshakeTimeout: 10 * time.Second,
+		RequestTimeout:   30 * time.Second,
+		MaxSessions:      10_000,
+	}
+}
+
+// DefaultCluster returns the defaults of one cluster, which still lacks its
+// name and endpoints.
+func DefaultCluster() Cluster {
+	return Cluster{ConnectTimeout: 5 * time.Second}
+}

@@ -1,0 +1,313 @@
+package config
+
+import (
+	"encoding"
+	"net/netip"
+	"reflect"
+	"regexp"
+	"strconv"
+	"strings"
+	"time"
+
+	"go.yaml.in/yaml/v3"
+)
+
+// decoder fills the structs of this package from YAML nodes, and notes the
+// place of every value. It goes on after a problem, so that one run tells all.
+// The standard decoder does neither, and takes 0x10 or yes for what they look
+// like to it.
+type decoder struct {
+	source   *source
+	problems Problems
+}
+
+// value decodes a node into v, which holds the default until then.
+func (d *decoder) value(path string, n *yaml.Node, v reflect.Value) {
+	d.source.remember(path, place{file: d.source.file, line: n.Line, column: n.Column})
+	switch {
+	case n.Kind == yaml.AliasNode:
+		// Without them a document can neither loop nor grow when it is read,
+		// and each value has one place.
+		d.refuse(path, "aliases (*%s) are not supported: write the value out", n.Value)
+	case isScalar(v.Type()):
+		d.scalar(path, n, v)
+	case v.Kind() == reflect.Slice:
+		d.list(path, n, v)
+	default:
+		d.mapping(path, n, v)
+	}
+}
+
+func (d *decoder) refuse(path, format string, args ...any) {
+	d.problems = append(d.problems, d.source.problem(path, format, args...))
+	if d.source.unread == nil {
+		d.source.unread = make(map[string]bool)
+	}
+	d.source.unread[path] = true
+}
+
+func (d *decoder) mapping(path string, n *yaml.Node, v reflect.Value) {
+	if n.ShortTag() == "!!null" {
+		return // a section whose keys are all commented out
+	}
+	fields := fieldsOf(v.Type())
+	if n.Kind == yaml.ScalarNode {
+		if short := fields.short(); short != nil {
+			d.value(path, n, v.Field(short.index))
+			return
+		}
+	}
+	if n.Kind != yaml.MappingNode {
+		d.refuse(path, "must be a mapping with the keys %s, not %s", fields, kind(n))
+		return
+	}
+	seen := make(map[string]int) // key: its line
+	for i := 0; i+1 < len(n.Content); i += 2 {
+		key, value := n.Content[i], n.Content[i+1]
+		at := join(path, key.Value)
+		if line, twice := seen[key.Value]; twice && key.Kind == yaml.ScalarNode {
+			d.source.remember(at, place{file: d.source.file, line: key.Line, column: key.Column})
+			d.refuse(at, "given twice, first in line %d", line)
+			continue
+		}
+		field := fields.named(key.Value)
+		if key.Kind != yaml.ScalarNode || field == nil {
+			d.unknown(path, key, fields)
+			continue
+		}
+		seen[key.Value] = key.Line
+		d.value(at, value, v.Field(field.index))
+	}
+	for _, f := range fields {
+		// The lists at the top may also come from flags: Validate sees to them.
+		if f.required && seen[f.key] == 0 && path != "" {
+			d.refuse(join(path, f.key), "is missing")
+		}
+	}
+}
+
+// plainKey matches the keys that a message can hold as they are.
+var plainKey = regexp.MustCompile(`^[A-Za-z0-9_-]+$`)
+
+// unknown reports a key that is not in the schema, at the key rather than at
+// its value.
+func (d *decoder) unknown(path string, key *yaml.Node, fields fields) {
+	var at string
+	switch {
+	case key.Kind != yaml.ScalarNode:
+		at = join(path, "?") // YAML's own sign for a key that is not a scalar
+	case plainKey.MatchString(key.Value):
+		at = join(path, key.Value)
+	default:
+		at = join(path, strconv.Quote(key.Value))
+	}
+	d.source.remember(at, place{file: d.source.file, line: key.Line, column: key.Column})
+	d.refuse(at, "unknown key: the keys here are %s", fields)
+}
+
+// maxElements bounds a list, because elements are compared with each other.
+const maxElements = 10_000
+
+func (d *decoder) list(path string, n *yaml.Node, v reflect.Value) {
+	switch {
+	case n.Kind == yaml.SequenceNode:
+	case n.ShortTag() == "!!null":
+		return
+	case isScalar(v.Type().Elem()) && n.Kind == yaml.ScalarNode:
+		// The only element, written without a list around it.
+		elem := reflect.New(v.Type().Elem()).Elem()
+		d.value(path, n, elem)
+		v.Set(reflect.Append(v, elem))
+		return
+	default:
+		d.refuse(path, "must be a list, not %s", kind(n))
+		return
+	}
+	if len(n.Content) > maxElements {
+		d.refuse(path, "has %d elements: at most %d", len(n.Content), maxElements)
+		return
+	}
+	if len(n.Content) == 0 && isScalar(v.Type().Elem()) {
+		d.refuse(path, "is an empty list, which nothing matches: leave the key out to match everything")
+	}
+	for i, node := range n.Content {
+		elem := reflect.New(v.Type().Elem()).Elem()
+		switch e := elem.Addr().Interface().(type) {
+		case *Listener:
+			*e = DefaultListener()
+		case *Cluster:
+			*e = DefaultCluster()
+		}
+		if node.ShortTag() == "!!null" {
+			d.source.remember(index(path, i), place{file: d.source.file, line: node.Line, column: node.Column})
+			d.refuse(index(path, i), "has no value: write one, or leave the element out")
+		} else {
+			d.value(index(path, i), node, elem)
+		}
+		v.Set(reflect.Append(v, elem))
+	}
+}
+
+// scalar decodes a single value. The value's own text counts, not what YAML
+// makes of it.
+func (d *decoder) scalar(path string, n *yaml.Node, v reflect.Value) {
+	if n.Kind != yaml.ScalarNode {
+		d.refuse(path, "must be %s, not %s", scalarKind(v.Type()), kind(n))
+		return
+	}
+	var fits, quotes bool // quotes: they would make it a string, as it should be
+	switch n.ShortTag() {
+	case "!!null":
+		d.refuse(path, "has no value: write one, or leave the key out")
+		return
+	case "!!str":
+		fits = v.Type() != reflect.TypeFor[int]()
+	case "!!int", "!!float":
+		fits = takesNumber(v.Type())
+		quotes = true
+	case "!!bool", "!!timestamp":
+		quotes = scalarKind(v.Type()) == "a string"
+	}
+	switch {
+	case fits:
+	case quotes:
+		d.refuse(path, "must be %s, not %s: put it in quotes, \"%s\"", scalarKind(v.Type()), kind(n), n.Value)
+		return
+	default:
+		d.refuse(path, "must be %s, not %s", scalarKind(v.Type()), kind(n))
+		return
+	}
+	if err := setScalar(v, n.Value); err != nil {
+		d.refuse(path, "%v", err)
+	}
+}
+
+// setScalar parses text into v, whose type isScalar accepts.
+func setScalar(v reflect.Value, text string) (err error) {
+	switch dst := v.Addr().Interface().(type) {
+	case *string:
+		*dst = text
+	case *int:
+		*dst, err = parseCount(text)
+	case *time.Duration:
+		*dst, err = parseDuration(text)
+	case *netip.Prefix:
+		*dst, err = parsePrefix(text)
+	case encoding.TextUnmarshaler:
+		return dst.UnmarshalText([]byte(text))
+	}
+	return err
+}
+
+func isScalar(t reflect.Type) bool {
+	switch t {
+	case reflect.TypeFor[string](), reflect.TypeFor[int](), reflect.TypeFor[time.Duration](), reflect.TypeFor[netip.Prefix]():
+		return true
+	}
+	return reflect.PointerTo(t).Implements(reflect.TypeFor[encoding.TextUnmarshaler]())
+}
+
+// takesNumber reports whether a bare number is worth parsing for t, if only
+// because the parser says better what the number lacks.
+func takesNumber(t reflect.Type) bool {
+	switch t {
+	case reflect.TypeFor[int](), reflect.TypeFor[Size](), reflect.TypeFor[Dialect](), reflect.TypeFor[time.Duration]():
+		return true
+	}
+	return false
+}
+
+func scalarKind(t reflect.Type) string {
+	switch t {
+	case reflect.TypeFor[int]():
+		return "a whole number"
+	case reflect.TypeFor[Size]():
+		return "a size"
+	case reflect.TypeFor[time.Duration]():
+		return "a duration"
+	default:
+		return "a string"
+	}
+}
+
+// kind names what a node is, for a message that says what it should have been.
+func kind(n *yaml.Node) string {
+	switch n.Kind {
+	case yaml.MappingNode:
+		return "a mapping"
+	case yaml.SequenceNode:
+		return "a list"
+	}
+	switch tag := n.ShortTag(); tag {
+	case "!!str":
+		return "a string"
+	case "!!int", "!!float":
+		return "a number"
+	case "!!bool":
+		return "a boolean"
+	case "!!timestamp":
+		return "a date"
+	case "!!null":
+		return "nothing"
+	default:
+		return "a value tagged " + tag
+	}
+}
+
+// field is a key of a mapping, as the tag of a struct's field declares it.
+type field struct {
+	index           int
+	key             string
+	required, short bool
+}
+
+type fields []field
+
+func fieldsOf(t reflect.Type) fields {
+	var fs fields
+	for i := range t.NumField() {
+		tag, ok := t.Field(i).Tag.Lookup("yaml")
+		if !ok {
+			continue
+		}
+		key, options, _ := strings.Cut(tag, ",")
+		f := field{index: i, key: key}
+		for option := range strings.SplitSeq(options, ",") {
+			switch option {
+			case "required":
+				f.required = true
+			case "short":
+				f.short = true
+			}
+		}
+		fs = append(fs, f)
+	}
+	return fs
+}
+
+func (fs fields) named(key string) *field {
+	for i := range fs {
+		if fs[i].key == key {
+			return &fs[i]
+		}
+	}
+	return nil
+}
+
+func (fs fields) short() *field {
+	for i := range fs {
+		if fs[i].short {
+			return &fs[i]
+		}
+	}
+	return nil
+}
+
+// String lists the keys, for messages.
+func (fs fields) String() string {
+	keys := make([]string, len(fs))
+	for i, f := range fs {
+		keys[i] = f.key
+	}
+	return strings.Join(keys, ", ")
+}

@@ -1,0 +1,207 @@
+package config
+
+import (
+	"regexp"
+	"time"
+)
+
+// The bounds of values. Below the smallest size real peers would be refused:
+// a Pyro4 correlation id alone takes 22 bytes of annotations. Above the
+// largest message no length field can count.
+const (
+	minSize        = 1 * KiB
+	maxMessageSize = 4*GiB - 1
+	minTimeout     = time.Millisecond
+)
+
+// Validate returns all that is wrong with the meaning of a configuration, with
+// the places in the file it was loaded from, or the flags that ApplyQuick was
+// given. It changes nothing. The result is empty for a good configuration.
+func (c *Config) Validate() Problems {
+	v := validator{Config: c}
+	v.timeout("drain_timeout", c.DrainTimeout, 0)
+	v.limits(&c.Limits)
+	v.listeners()
+	v.routes()
+	v.clusters()
+	v.problems.sort()
+	return v.problems
+}
+
+type validator struct {
+	*Config
+	problems Problems
+}
+
+// problem notes a problem with the value at path, unless Load could not read
+// that value.
+func (v *validator) problem(path, format string, args ...any) {
+	for p := path; ; p = parent(p) {
+		if v.source.unread[p] {
+			return
+		}
+		if p == "" {
+			break
+		}
+	}
+	v.problems = append(v.problems, v.source.problem(path, format, args...))
+}
+
+func (v *validator) timeout(path string, d, least time.Duration) {
+	switch {
+	case d < 0:
+		v.problem(path, "%s is negative", d)
+	case d < least:
+		v.problem(path, "%s is too short: at least %s", d, least)
+	}
+}
+
+func (v *validator) size(path string, s, least, most Size) {
+	switch {
+	case s < least:
+		v.problem(path, "%s is too small: at least %s", s, least)
+	case s > most:
+		v.problem(path, "%s is too large: at most %s", s, most)
+	}
+}
+
+func (v *validator) limits(l *Limits) {
+	v.size("limits.max_message_size", l.MaxMessageSize, minSize, maxMessageSize)
+	v.size("limits.max_request_annotations", l.MaxRequestAnnotations, minSize, maxMessageSize)
+	v.size("limits.max_handshake", l.MaxHandshake, minSize, maxMessageSize)
+	v.size("limits.store_and_forward", l.StoreAndForward, minSize, maxMessageSize)
+	v.notOver("max_request_annotations", l.MaxRequestAnnotations, "max_message_size", l.MaxMessageSize)
+	v.notOver("max_handshake", l.MaxHandshake, "max_message_size", l.MaxMessageSize)
+	if v.source.unread["limits.max_handshake"] || v.source.unread["limits.store_and_forward"] {
+		return
+	}
+	if least := l.MaxHandshake + l.StoreAndForward; l.BufferMemory < least {
+		v.problem("limits.buffer_memory", "%s is less than max_handshake and store_and_forward together, which are %s", l.BufferMemory, least)
+	}
+}
+
+// notOver wants a limit that was written down within another: a wider one
+// would never be reached. A default may be wider.
+func (v *validator) notOver(key string, s Size, bound string, most Size) {
+	path := join("limits", key)
+	if s > most && most >= minSize && v.source.has(path) && !v.source.unread[join("limits", bound)] {
+		v.problem(path, "%s is larger than %s, which is %s", s, bound, most)
+	}
+}
+
+var validName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]*$`)
+
+// names is one namespace. The first bearer of a name keeps it.
+type names map[string]string // name: path of its bearer
+
+// name checks the name of the element at path. A derived one need not look
+// like a name, as what it derives from is checked itself.
+func (v *validator) name(taken names, path, name string, derived bool) {
+	if !derived && !validName.MatchString(name) {
+		v.problem(join(path, "name"), "%q is not a name: use letters, digits, dots, hyphens and underscores, beginning with a letter or digit", name)
+		return
+	}
+	if first, ok := taken[name]; ok {
+		v.problem(join(path, "name"), "%q is already the name of %s", name, first)
+		return
+	}
+	taken[name] = path
+}
+
+func (v *validator) listeners() {
+	if len(v.Listeners) == 0 {
+		v.problem("listeners", "there are none: clients need at least one address to connect to")
+	}
+	taken := make(names)
+	for i, l := range v.Listeners {
+		path := index("listeners", i)
+		if l.Name != l.Address.String() { // equal addresses are a problem of their own
+			v.name(taken, path, l.Name, false)
+		}
+		v.listenerAddress(join(path, "address"), i)
+		if l.DefaultDialect != Pyro4 && l.DefaultDialect != Pyro5 {
+			v.problem(join(path, "default_dialect"), "is not set")
+		}
+		v.timeout(join(path, "handshake_timeout"), l.HandshakeTimeout, minTimeout)
+		v.timeout(join(path, "request_timeout"), l.RequestTimeout, minTimeout)
+		if l.MaxSessions < 1 {
+			v.problem(join(path, "max_sessions"), "%d is too few: at least 1", l.MaxSessions)
+		}
+		if l.MaxSessionsPerSource < 0 {
+			v.problem(join(path, "max_sessions_per_source"), "%d is negative: 0 means no limit", l.MaxSessionsPerSource)
+		}
+	}
+}
+
+func (v *validator) listenerAddress(path string, i int) {
+	a := v.Listeners[i].Address
+	if a.IsZero() {
+		v.problem(path, "is empty")
+		return
+	}
+	for j, other := range v.Listeners[:i] {
+		if a.clashesWith(other.Address) {
+			v.problem(path, "%q is already taken by %s (%q)", a, index("listeners", j), other.Address)
+			return
+		}
+	}
+	if a.clashesWith(v.Admin.Address) {
+		v.problem(path, "%q is already taken by the admin server (%q)", a, v.Admin.Address)
+	}
+}
+
+func (v *validator) clusters() {
+	if len(v.Clusters) == 0 {
+		v.problem("clusters", "there are none: calls need at least one daemon to go to")
+	}
+	listening := make(map[Address]string) // its path
+	for i, l := range v.Listeners {
+		listening[l.Address] = index("listeners", i)
+	}
+	taken := make(names)
+	for i, c := range v.Clusters {
+		path := index("clusters", i)
+		v.name(taken, path, c.Name, false)
+		if len(c.Static) == 0 {
+			v.problem(join(path, "static"), "is empty: give the address of at least one daemon")
+		}
+		listed := make(map[Address]bool)
+		for j, e := range c.Static {
+			at := v.endpointPath(path, j)
+			v.endpointAddress(at, e.Address)
+			if e.Address.IsZero() {
+				continue
+			}
+			if listed[e.Address] {
+				v.problem(at, "%q is listed twice", e.Address)
+			}
+			listed[e.Address] = true
+			if itself, ok := listening[e.Address]; ok {
+				v.problem(at, "%q is %s itself: calls would go round in circles", e.Address, itself)
+			}
+		}
+		v.timeout(join(path, "connect_timeout"), c.ConnectTimeout, minTimeout)
+	}
+}
+
+// endpointPath returns the path of an endpoint's address, which is the
+// endpoint itself where it was written in the short form.
+func (v *validator) endpointPath(cluster string, i int) string {
+	path := index(join(cluster, "static"), i)
+	if long := join(path, "address"); v.source.has(long) || v.source.unread[long] {
+		return long
+	}
+	return path
+}
+
+func (v *validator) endpointAddress(path string, a Address) {
+	host, port, tcp := a.hostPort()
+	switch {
+	case a.IsZero():
+		v.problem(path, "is empty")
+	case tcp && isWildcard(host):
+		v.problem(path, "%q names no host: a daemon is at one, as in localhost:%s", a, port)
+	case tcp && port == "0":
+		v.problem(path, "%q: a daemon cannot be at port 0", a)
+	}
+}
