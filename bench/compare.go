@@ -63,9 +63,11 @@ func (c *comparison) run(ctx context.Context) ([]sample, error) {
 			fmt.Fprintf(c.log, "%s: %s, left out\n", contender.label, contender.absent)
 			continue
 		}
-		if c.running[contender.name], err = c.start(ctx, contender); err != nil {
+		p, err := c.start(ctx, contender)
+		if err != nil {
 			return nil, err
 		}
+		c.running[contender.name] = p
 	}
 	return c.rounds(ctx)
 }
@@ -124,8 +126,11 @@ func (s sample) brief() string {
 	if s.BytesPerSession != 0 {
 		return showBytes(s.BytesPerSession) + " per session"
 	}
-	return fmt.Sprintf("%s calls/s, p50 %s, p99 %s, CPU %s", showCount(s.CallsPerSecond),
-		showTime(float64(s.P50)), showTime(float64(s.P99)), showTime(float64(s.CPUPerCall)))
+	line := fmt.Sprintf("%s calls/s, p50 %s, p99 %s", showCount(s.CallsPerSecond), showTime(float64(s.P50)), showTime(float64(s.P99)))
+	if s.CPUPerCall != 0 {
+		line += ", CPU " + showTime(float64(s.CPUPerCall))
+	}
+	return line
 }
 
 func (c *comparison) turn(ctx context.Context, who contender, s scenario) (sample, error) {
@@ -173,7 +178,7 @@ func (c *comparison) idleTurn(ctx context.Context, who contender, s scenario) (s
 		return sample{}, err
 	}
 	defer p.child.stop()
-	if _, err := c.load(ctx, "-addr", p.addr, "-conns", "2", "-calls", "200"); err != nil {
+	if _, err := c.load(ctx, "-addr", p.addr, "-conns", "2", "-calls", "200", "-warmup", "0"); err != nil {
 		return sample{}, err
 	}
 	before, err := residentBytes(p.child.pid())
