@@ -1,0 +1,146 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/pyro-dispatch/pyro-dispatch/config"
+)
+
+// envPrefix begins the names of all environment variables that are read. It is
+// not PYRO_, because Pyro itself dies of variables with that prefix that it
+// does not know.
+const envPrefix = "DISPATCH_"
+
+// envName returns the environment form of a flag.
+func envName(flag string) string {
+	return envPrefix + strings.ToUpper(strings.ReplaceAll(flag, "-", "_"))
+}
+
+// hasEnv reports whether a flag has an environment form; --help has none.
+func hasEnv(f *pflag.Flag) bool { return f.Name != "help" }
+
+// settings are the flags of run and check. Those that nobody gave leave the
+// file's value, or the default, as it is.
+type settings struct {
+	config              string
+	listen, backend     []string
+	admin               string
+	logLevel, logFormat string
+}
+
+func (s *settings) addConfig(f *pflag.FlagSet) {
+	f.StringVar(&s.config, "config", "", "the configuration `FILE` (YAML)")
+}
+
+func (s *settings) addAll(f *pflag.FlagSet) {
+	s.addConfig(f)
+	f.StringArrayVar(&s.listen, "listen", nil, "an `ADDR` to accept clients at; may be repeated, and replaces the file's listeners")
+	f.StringArrayVar(&s.backend, "backend", nil, "the `HOST:PORT` of a daemon, or unix:/path; may be repeated, and replaces the file's routes and clusters")
+	f.StringVar(&s.admin, "admin", "", "the `ADDR` of the server for metrics and health checks, empty for none (default 127.0.0.1:9990)")
+	f.StringVar(&s.logLevel, "log-level", "", "the least severe `LEVEL` to log: debug, info, warn or error (default info)")
+	f.StringVar(&s.logFormat, "log-format", "", "the `FORMAT` of the log: json or console (default json)")
+}
+
+// fromEnv gives the flags that the command line left out the values of their
+// environment forms. An empty variable is as good as none, except for --admin,
+// where empty means off.
+func (p *process) fromEnv(flags *pflag.FlagSet) error {
+	var failed error
+	flags.VisitAll(func(f *pflag.Flag) {
+		value, ok := p.lookupEnv(envName(f.Name))
+		if failed != nil || f.Changed || !hasEnv(f) || !ok || value == "" && f.Name != "admin" {
+			return
+		}
+		values := []string{value}
+		if _, list := f.Value.(pflag.SliceValue); list {
+			values = strings.Split(value, ",")
+		}
+		for _, v := range values {
+			if err := flags.Set(f.Name, strings.TrimSpace(v)); err != nil {
+				failed = usagef("%s: %w", envName(f.Name), err)
+			}
+		}
+	})
+	return failed
+}
+
+// load returns the configuration that the flags and the file make together,
+// and which is valid. Errors are a *usageError for what the flags say, a
+// config.Problems, or what hindered reading the file.
+func (s *settings) load(cmd *cobra.Command) (*config.Config, error) {
+	if err := s.enough(); err != nil {
+		return nil, err
+	}
+	c, err := s.base()
+	if err != nil {
+		return nil, err
+	}
+	if err := c.ApplyQuick(config.Quick{Listen: s.listen, Backend: s.backend}); err != nil {
+		return nil, &usageError{err}
+	}
+	for _, o := range []struct {
+		flag, value string
+		set         func([]byte) error
+	}{
+		{"admin", s.admin, c.Admin.Address.UnmarshalText},
+		{"log-level", s.logLevel, c.Log.Level.UnmarshalText},
+		{"log-format", s.logFormat, c.Log.Format.UnmarshalText},
+	} {
+		if !cmd.Flags().Changed(o.flag) {
+			continue
+		}
+		if err := o.set([]byte(o.value)); err != nil {
+			return nil, usagef("--%s: %w", o.flag, err)
+		}
+	}
+	if problems := c.Validate(); len(problems) > 0 {
+		return nil, problems
+	}
+	return c, nil
+}
+
+// enough says what is lacking where neither a file nor the short form tells
+// what to do.
+func (s *settings) enough() error {
+	switch {
+	case s.config != "":
+		return nil
+	case len(s.listen) == 0 && len(s.backend) == 0:
+		return usagef("nothing to do: give --config FILE, or --listen ADDR and --backend HOST:PORT")
+	case len(s.backend) == 0:
+		return usagef("--listen alone does not say where calls go: give --backend HOST:PORT too, or --config FILE")
+	case len(s.listen) == 0:
+		return usagef("--backend alone does not say where clients connect: give --listen ADDR too, or --config FILE")
+	}
+	return nil
+}
+
+// base returns what the flags are applied to: the file, or the defaults.
+func (s *settings) base() (*config.Config, error) {
+	if s.config == "" {
+		c := config.Default()
+		return &c, nil
+	}
+	return loadFile(s.config)
+}
+
+// loadFile reads a configuration file, which may be a pipe.
+func loadFile(name string) (*config.Config, error) {
+	f, err := os.Open(name)
+	if err != nil {
+		return nil, fmt.Errorf("configuration: %w", err)
+	}
+	defer f.Close()
+	// One byte more than Load takes, so that it can tell.
+	doc, err := io.ReadAll(io.LimitReader(f, config.MaxDocument+1))
+	if err != nil {
+		return nil, fmt.Errorf("configuration: %w", err)
+	}
+	return config.Load(name, doc)
+}
