@@ -1,0 +1,179 @@
+// Package handshake finds the object id in the payload of a CONNECT message, which is what a dispatcher
+// routes by. Pyro sends serializer.dumps({"handshake": <any object of the user's>, "object": "<id>"}); the
+// readers here step over the user's object, whatever it is, and give back the string under "object".
+//
+// It is not a deserializer: nothing is built, nothing is decoded but the id, and a pickle's opcodes are
+// followed on an abstract stack, never executed. Nor is it a validator: a reader may let pass what a daemon
+// refuses (the payload goes to the daemon as it came, so the daemon decides). What it promises is that where a
+// daemon's own loader would read an id, it returns that id or an error, never another id.
+//
+// Every reader works in time linear in the payload and within Limits, and its errors never quote the payload.
+package handshake
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"unicode/utf8"
+)
+
+// Format is the serializer of a payload. The numbers are this package's own: the ids on the wire differ
+// between Pyro4 and Pyro5.
+type Format uint8
+
+const (
+	Unknown Format = iota
+	Serpent
+	JSON
+	Marshal
+	Pickle
+	Dill
+	Msgpack
+	Cloudpickle
+)
+
+// String gives the name that Pyro's SERIALIZER setting uses.
+func (f Format) String() string {
+	names := [...]string{"unknown", "serpent", "json", "marshal", "pickle", "dill", "msgpack", "cloudpickle"}
+	if int(f) < len(names) {
+		return names[f]
+	}
+	return names[Unknown]
+}
+
+// Limits bounds what reading one payload may cost. A field that is not positive means its default.
+// The size of the payload itself is the caller's to bound.
+type Limits struct {
+	Inflated int // bytes a compressed payload may grow to
+	Depth    int // containers inside each other
+	Items    int // values remembered at once (a pickle's stack and memo, marshal's references); 12 bytes each
+}
+
+// DefaultLimits takes any handshake a person would write. Depth is the one CPython's marshal stops at; its other
+// loaders stop earlier.
+func DefaultLimits() Limits {
+	return Limits{Inflated: 1 << 20, Depth: 2000, Items: 1 << 17}
+}
+
+func (l Limits) orDefaults() Limits {
+	d := DefaultLimits()
+	if l.Inflated > 0 {
+		d.Inflated = l.Inflated
+	}
+	if l.Depth > 0 {
+		d.Depth = l.Depth
+	}
+	if l.Items > 0 {
+		d.Items = l.Items
+	}
+	return d
+}
+
+// Errors that Object wraps.
+var (
+	// ErrNoObject: the payload is readable, but it is no dict, or has no "object", or that is no string of valid
+	// Unicode. Pyro4 with METADATA off sends no "object".
+	ErrNoObject = errors.New("no object id")
+	// ErrMalformed: the payload cannot be read (truncated, nonsense, something after it that the real loader refuses,
+	// an unknown format), or Python versions would read different ids from it.
+	ErrMalformed = errors.New("malformed")
+	// ErrLimit: a bound of Limits was hit. The payload may be good.
+	ErrLimit = errors.New("over the limit")
+)
+
+// Object returns the value of the key "object" of the dict that payload holds in format f; of a repeated key the last
+// counts, as in Python. With compressed, payload is a zlib stream of that. A byte string is taken as well as
+// a text string, if it is valid UTF-8: Pyro4 on Python 2 sends those. The payload is neither kept nor changed.
+func Object(f Format, compressed bool, payload []byte, lim Limits) (string, error) {
+	lim = lim.orDefaults()
+	var id string
+	var err error
+	if compressed {
+		id, err = inflated(payload, lim, f)
+	} else {
+		id, err = object(f, payload, lim)
+	}
+	if err != nil {
+		return "", fmt.Errorf("reading the %s payload of a CONNECT: %w", f, err)
+	}
+	return id, nil
+}
+
+func object(f Format, payload []byte, lim Limits) (string, error) {
+	if len(payload) > math.MaxInt32 {
+		return "", ErrLimit // the readers keep offsets in 32 bits; Pyro4's format ends there too
+	}
+	switch f {
+	case Serpent:
+		return serpentObject(payload, lim)
+	case JSON:
+		return jsonObject(payload, lim)
+	case Marshal:
+		return marshalObject(payload, lim)
+	case Pickle, Dill, Cloudpickle: // dill and cloudpickle write ordinary pickles
+		return pickleObject(payload, lim)
+	case Msgpack:
+		return msgpackObject(payload, lim)
+	}
+	return "", fmt.Errorf("%w: no such format", ErrMalformed)
+}
+
+// objectKey is the key whose value is the object id.
+const objectKey = "object"
+
+// kind tells values apart as far as the id needs it.
+type kind uint8
+
+const (
+	other  kind = iota // anything that is neither of the next and cannot equal a string
+	text               // str, or Python 2's unicode
+	octets             // bytes, or Python 2's str
+	dict               // told apart by the serpent reader only
+)
+
+// token is one value of a payload, unread: raw is its source, still encoded the way its format does.
+type token struct {
+	kind kind
+	raw  []byte
+}
+
+// binding is what the top-level dict has said of the key "object" so far.
+type binding struct {
+	value        token
+	text, octets bool // which kinds of string the key was written as
+}
+
+// bind records one more item whose key is "object".
+func (b *binding) bind(key kind, value token) {
+	b.text = b.text || key == text
+	b.octets = b.octets || key == octets
+	b.value = value
+}
+
+// bound returns the value in effect, which is a string of either kind.
+func (b *binding) bound() (token, error) {
+	switch {
+	case b.text && b.octets:
+		// Python 2 takes u"object" and b"object" for one key, Python 3 does not.
+		return token{}, fmt.Errorf("%w: both a text and a bytes key %q", ErrMalformed, objectKey)
+	case b.value.kind != text && b.value.kind != octets:
+		return token{}, ErrNoObject
+	}
+	return b.value, nil
+}
+
+// id copies b, which has to be UTF-8. Python's strings can hold single surrogates, which UTF-8 cannot.
+func id(b []byte) (string, error) {
+	if !utf8.Valid(b) {
+		return "", fmt.Errorf("%w: not valid Unicode", ErrNoObject)
+	}
+	return string(b), nil
+}
+
+func malformed(what string, pos int) error {
+	return fmt.Errorf("%w: %s at byte %d", ErrMalformed, what, pos)
+}
+
+func tooDeep(pos int) error {
+	return fmt.Errorf("%w: nested too deep at byte %d", ErrLimit, pos)
+}

@@ -1,0 +1,388 @@
+// Package pymarshal reads Python's marshal format as a flat run of values, without building any Python
+// object. It exists to look into the two marshalled places a dispatcher has to look into: the payload of a
+// CONNECT, and the BLBI annotation of a blob call, marshal.dumps((info, objectId, method)).
+//
+// It reads versions 0 to 5: what CPython 2.7 (version 2) to 3.14 (version 5) write, references resolved. It is not a
+// loader: numbers are stepped over, code objects are refused, and nothing is executed. The facts come from
+// r_object in CPython's Python/marshal.c.
+//
+// A Reader does work linear in its input, recurses at most Limits.Depth deep, and never allocates because a
+// length field says so: only the table of references grows, by one entry for each value that was really there.
+package pymarshal
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"math"
+)
+
+// Errors that Next and Skip wrap.
+var (
+	// ErrMalformed: the input is truncated, has a type code this package does not know, or refers to a value that was not there.
+	ErrMalformed = errors.New("malformed marshal data")
+	// ErrLimit: a bound of Limits was hit; the input may be well formed.
+	ErrLimit = errors.New("marshal data exceeds a limit")
+)
+
+// Limits bounds a Reader.
+type Limits struct {
+	Depth int // containers inside each other that Skip enters
+	Items int // values kept because the input may refer back to them
+}
+
+// Kind tells values apart as far as a dispatcher cares.
+type Kind uint8
+
+const (
+	Invalid Kind = iota
+	End          // TYPE_NULL, which stands where a dict's next key would be; it is no value
+	Other        // None, a boolean, a number, Ellipsis, StopIteration
+	Text         // str; from Python 2 a unicode or an interned str
+	Bytes        // bytes; from Python 2 a str
+	Tuple        // Len values follow
+	List         // Len values follow
+	Set          // set or frozenset; Len values follow
+	Slice        // three values follow (Len is 3)
+	Dict         // keys and values follow by turns, until an End instead of a key
+)
+
+// Value is one value, or the head of one that contains others.
+type Value struct {
+	Kind Kind
+	// Data is the content of a Text (UTF-8, in which Python also lets single surrogates through) or Bytes.
+	// It aliases the reader's input.
+	Data []byte
+	// Len is the number of values that follow, for the kinds that say so above.
+	Len int
+	// Ref: this is a second mention of an earlier value. Data is that value's; the items of a container do not follow again.
+	Ref bool
+}
+
+// Reader steps through one marshalled object. The zero Reader reads an empty input; make one with NewReader.
+type Reader struct {
+	data     []byte
+	pos      int
+	lim      Limits
+	refs     table // values marked FLAG_REF, addressed by 'r' (version 3 and later)
+	interned table // values of type 't', addressed by 'R' (Python 2)
+}
+
+// NewReader returns a reader of data, which it keeps and never changes.
+func NewReader(data []byte, lim Limits) Reader {
+	return Reader{data: data, lim: lim}
+}
+
+// Offset is the number of bytes read so far. Like marshal.loads, a Reader does not care what follows the object.
+func (r *Reader) Offset() int { return r.pos }
+
+// The type codes of marshal.c. The top bit of a code marks a value that may be referred to later.
+const (
+	flagRef = 0x80
+
+	typeNull               = '0'
+	typeNone               = 'N'
+	typeFalse              = 'F'
+	typeTrue               = 'T'
+	typeStopIter           = 'S'
+	typeEllipsis           = '.'
+	typeInt                = 'i'
+	typeInt64              = 'I' // written by 64-bit Python 2
+	typeFloat              = 'f'
+	typeBinaryFloat        = 'g'
+	typeComplex            = 'x'
+	typeBinaryComplex      = 'y'
+	typeLong               = 'l'
+	typeString             = 's'
+	typeInterned           = 't'
+	typeRef                = 'r'
+	typeStringRef          = 'R'
+	typeTuple              = '('
+	typeSmallTuple         = ')'
+	typeList               = '['
+	typeDict               = '{'
+	typeUnicode            = 'u'
+	typeSet                = '<'
+	typeFrozenSet          = '>'
+	typeASCII              = 'a'
+	typeASCIIInterned      = 'A'
+	typeShortASCII         = 'z'
+	typeShortASCIIInterned = 'Z'
+	typeSlice              = ':' // version 5
+)
+
+// Next reads one value. Of a container it reads the head only: the items are the next values, to be read with
+// Next or passed over by giving the head to Skip.
+func (r *Reader) Next() (Value, error) {
+	if len(r.data) > math.MaxInt32 {
+		return Value{}, fmt.Errorf("%w: %d bytes", ErrLimit, len(r.data)) // offsets are kept in 32 bits
+	}
+	code, err := r.take(1)
+	if err != nil {
+		return Value{}, err
+	}
+	typ := code[0] &^ flagRef
+	v, err := r.read(typ)
+	if err != nil {
+		return Value{}, err
+	}
+	// A container takes its place in the table before its items do, so that an item can refer to it.
+	if code[0]&flagRef != 0 && takesRef(typ) {
+		if err := r.keep(&r.refs, v); err != nil {
+			return Value{}, err
+		}
+	}
+	if typ == typeInterned {
+		if err := r.keep(&r.interned, v); err != nil {
+			return Value{}, err
+		}
+	}
+	return v, nil
+}
+
+// Skip passes over what Next left unread of v: the items of a container, to any depth within the limit.
+func (r *Reader) Skip(v Value) error { return r.skip(v, r.lim.Depth) }
+
+func (r *Reader) skip(v Value, depth int) error {
+	if v.Ref {
+		return nil
+	}
+	switch v.Kind {
+	case Other, Text, Bytes:
+		return nil
+	case Tuple, List, Set, Slice, Dict:
+		if depth <= 0 {
+			return fmt.Errorf("%w: nested too deep at byte %d", ErrLimit, r.pos)
+		}
+	default:
+		return r.malformed("no value where one is due")
+	}
+	for n := 0; v.Kind == Dict || n < v.Len; n++ {
+		item, err := r.Next()
+		if err != nil {
+			return err
+		}
+		if v.Kind == Dict && item.Kind == End && n%2 == 0 {
+			return nil
+		}
+		if err := r.skip(item, depth-1); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// read reads what follows the type code.
+func (r *Reader) read(typ byte) (Value, error) {
+	switch typ {
+	case typeNull:
+		return Value{Kind: End}, nil
+	case typeNone, typeFalse, typeTrue, typeStopIter, typeEllipsis:
+		return Value{Kind: Other}, nil
+	case typeInt:
+		return r.other(4)
+	case typeInt64, typeBinaryFloat:
+		return r.other(8)
+	case typeBinaryComplex:
+		return r.other(16)
+	case typeFloat:
+		return r.decimal(1)
+	case typeComplex:
+		return r.decimal(2)
+	case typeLong:
+		return r.long()
+	case typeString:
+		return r.sized(Bytes)
+	case typeUnicode, typeInterned:
+		return r.sized(Text)
+	case typeASCII, typeASCIIInterned:
+		return r.ascii(r.sized(Text))
+	case typeShortASCII, typeShortASCIIInterned:
+		return r.ascii(r.short(Text))
+	case typeTuple:
+		return r.counted(Tuple)
+	case typeSmallTuple:
+		n, err := r.take(1)
+		if err != nil {
+			return Value{}, err
+		}
+		return Value{Kind: Tuple, Len: int(n[0])}, nil
+	case typeList:
+		return r.counted(List)
+	case typeSet, typeFrozenSet:
+		return r.counted(Set)
+	case typeSlice:
+		return Value{Kind: Slice, Len: 3}, nil
+	case typeDict:
+		return Value{Kind: Dict}, nil
+	case typeRef:
+		return r.recall(&r.refs)
+	case typeStringRef:
+		return r.recall(&r.interned)
+	}
+	return Value{}, r.malformed("unknown or refused type code")
+}
+
+// other steps over a number of n bytes.
+func (r *Reader) other(n int) (Value, error) {
+	_, err := r.take(n)
+	return Value{Kind: Other}, err
+}
+
+// decimal steps over n floats in decimal text, as version 0 and 1 have them.
+func (r *Reader) decimal(n int) (Value, error) {
+	for range n {
+		if _, err := r.short(Other); err != nil {
+			return Value{}, err
+		}
+	}
+	return Value{Kind: Other}, nil
+}
+
+// long steps over a big integer: a count of 15-bit digits, negative for a negative number, and the digits.
+func (r *Reader) long() (Value, error) {
+	b, err := r.take(4)
+	if err != nil {
+		return Value{}, err
+	}
+	digits := int64(int32(binary.LittleEndian.Uint32(b)))
+	if digits < 0 {
+		digits = -digits
+	}
+	if 2*digits > int64(len(r.data)-r.pos) {
+		return Value{}, r.malformed("truncated")
+	}
+	return r.other(int(2 * digits))
+}
+
+// count reads a 32-bit length and checks it against the input, of which every item takes a byte at least.
+func (r *Reader) count() (int, error) {
+	b, err := r.take(4)
+	if err != nil {
+		return 0, err
+	}
+	n := int32(binary.LittleEndian.Uint32(b))
+	if n < 0 || int(n) > len(r.data)-r.pos {
+		return 0, r.malformed("length out of range")
+	}
+	return int(n), nil
+}
+
+func (r *Reader) counted(k Kind) (Value, error) {
+	n, err := r.count()
+	return Value{Kind: k, Len: n}, err
+}
+
+func (r *Reader) sized(k Kind) (Value, error) {
+	n, err := r.count()
+	if err != nil {
+		return Value{}, err
+	}
+	b, err := r.take(n)
+	return Value{Kind: k, Data: b}, err
+}
+
+func (r *Reader) short(k Kind) (Value, error) {
+	n, err := r.take(1)
+	if err != nil {
+		return Value{}, err
+	}
+	b, err := r.take(int(n[0]))
+	return Value{Kind: k, Data: b}, err
+}
+
+// ascii holds the strings that call themselves ASCII to it. CPython would read other bytes as Latin-1, but
+// never writes them, and here they would pass for UTF-8.
+func (r *Reader) ascii(v Value, err error) (Value, error) {
+	if err != nil {
+		return Value{}, err
+	}
+	for _, c := range v.Data {
+		if c >= 0x80 {
+			return Value{}, r.malformed("ASCII string with other bytes")
+		}
+	}
+	return v, nil
+}
+
+// recall reads an index into t and returns the value kept there.
+func (r *Reader) recall(t *table) (Value, error) {
+	b, err := r.take(4)
+	if err != nil {
+		return Value{}, err
+	}
+	e, ok := t.at(binary.LittleEndian.Uint32(b))
+	if !ok {
+		return Value{}, r.malformed("reference to nothing")
+	}
+	v := Value{Kind: e.kind, Ref: true}
+	if e.kind == Text || e.kind == Bytes {
+		v.Data = r.data[e.start:e.end]
+	}
+	return v, nil
+}
+
+// keep enters v, which ends at the current position, into t.
+func (r *Reader) keep(t *table, v Value) error {
+	if t.n >= r.lim.Items {
+		return fmt.Errorf("%w: too many values at byte %d", ErrLimit, r.pos)
+	}
+	t.add(entry{kind: v.Kind, start: uint32(r.pos - len(v.Data)), end: uint32(r.pos)})
+	return nil
+}
+
+// take returns the next n bytes, which alias the input.
+func (r *Reader) take(n int) ([]byte, error) {
+	if n > len(r.data)-r.pos {
+		return nil, r.malformed("truncated")
+	}
+	b := r.data[r.pos : r.pos+n : r.pos+n]
+	r.pos += n
+	return b, nil
+}
+
+// malformed never quotes the input: it is the user's.
+func (r *Reader) malformed(what string) error {
+	return fmt.Errorf("%w: %s at byte %d", ErrMalformed, what, r.pos)
+}
+
+// takesRef reports whether a value of this type goes into the table when its code carries the flag.
+// The singletons never do (CPython writes them unflagged and ignores the flag), nor do references themselves.
+func takesRef(typ byte) bool {
+	switch typ {
+	case typeNull, typeNone, typeFalse, typeTrue, typeStopIter, typeEllipsis, typeRef, typeStringRef:
+		return false
+	}
+	return true
+}
+
+// table keeps entries by index. The first few live in the Reader itself, so that an ordinary payload costs no allocation.
+type table struct {
+	n    int
+	few  [8]entry
+	more []entry
+}
+
+type entry struct {
+	kind       Kind
+	start, end uint32 // of the content, for Text and Bytes
+}
+
+func (t *table) add(e entry) {
+	if t.n < len(t.few) {
+		t.few[t.n] = e
+	} else {
+		t.more = append(t.more, e)
+	}
+	t.n++
+}
+
+func (t *table) at(i uint32) (entry, bool) {
+	switch {
+	case int64(i) >= int64(t.n):
+		return entry{}, false
+	case int(i) < len(t.few):
+		return t.few[i], true
+	}
+	return t.more[int(i)-len(t.few)], true
+}
