@@ -4,6 +4,7 @@ package main
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -140,9 +141,25 @@ func (c *comparison) turn(ctx context.Context, who contender, s scenario) (sampl
 	p := c.running[who.name]
 	ctx, cancel := context.WithTimeout(ctx, c.Warmup+c.Duration+3*stuck)
 	defer cancel()
-	out, err := c.load(ctx, "-addr", p.addr, "-watch", strconv.Itoa(p.child.pid()),
+	machine, err := readMachineTime()
+	if err != nil {
+		return sample{}, err
+	}
+	ours, err := c.cpuOf(p)
+	if err != nil {
+		return sample{}, err
+	}
+	out, loadCPU, err := c.load(ctx, "-addr", p.addr, "-watch", strconv.Itoa(p.child.pid()),
 		"-conns", strconv.Itoa(s.connections), "-request", strconv.Itoa(s.request), "-reply", strconv.Itoa(s.reply),
 		"-warmup", c.Warmup.String(), "-duration", c.Duration.String())
+	if err != nil {
+		return sample{}, err
+	}
+	oursAfter, err := c.cpuOf(p)
+	if err != nil {
+		return sample{}, err
+	}
+	machineAfter, err := readMachineTime()
 	if err != nil {
 		return sample{}, err
 	}
@@ -150,22 +167,35 @@ func (c *comparison) turn(ctx context.Context, who contender, s scenario) (sampl
 	if err := json.Unmarshal(out, &r); err != nil {
 		return sample{}, fmt.Errorf("reading the figures of bench load: %w", err)
 	}
-	result := sample{Calls: r.Calls, CallsPerSecond: r.CallsPerSecond, P50: r.P50, P99: r.P99, CPUPerCall: r.CPU / time.Duration(r.Calls)}
+	result := sample{
+		Calls: r.Calls, CallsPerSecond: r.CallsPerSecond, P50: r.P50, P99: r.P99, CPUPerCall: r.CPU / time.Duration(r.Calls),
+		OthersShare: othersShare(machine, machineAfter, oursAfter-ours+loadCPU),
+	}
 	if s.large() {
 		result.BytesPerSecond = r.CallsPerSecond * float64(s.request+s.reply)
 	}
 	return result, nil
 }
 
-// load runs this program's load generator and returns what it printed.
-func (c *comparison) load(ctx context.Context, args ...string) ([]byte, error) {
-	var out, errs strings.Builder
-	cmd := exec.CommandContext(ctx, c.self, append([]string{"load", "-procs", strconv.Itoa(c.Procs)}, args...)...)
-	cmd.Stdout, cmd.Stderr = &out, &errs
-	if err := cmd.Run(); err != nil {
-		return nil, fmt.Errorf("bench load: %w\n%s", err, errs.String())
+// cpuOf is the CPU time of the daemon and a proxy so far.
+func (c *comparison) cpuOf(p *proxy) (time.Duration, error) {
+	daemon, err := cpuTime(c.daemon.pid())
+	if err != nil {
+		return 0, err
 	}
-	return []byte(out.String()), nil
+	between, err := cpuTime(p.child.pid())
+	return daemon + between, err
+}
+
+// load runs this program's load generator and returns what it printed and the CPU time it took.
+func (c *comparison) load(ctx context.Context, args ...string) (out []byte, cpu time.Duration, err error) {
+	var stdout, stderr bytes.Buffer
+	cmd := exec.CommandContext(ctx, c.self, append([]string{"load", "-procs", strconv.Itoa(c.Procs)}, args...)...)
+	cmd.Stdout, cmd.Stderr = &stdout, &stderr
+	if err := cmd.Run(); err != nil {
+		return nil, 0, fmt.Errorf("bench load: %w\n%s", err, &stderr)
+	}
+	return stdout.Bytes(), cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime(), nil
 }
 
 // idleTurn measures a fresh process: one that has worked before would hide the
@@ -178,7 +208,7 @@ func (c *comparison) idleTurn(ctx context.Context, who contender, s scenario) (s
 		return sample{}, err
 	}
 	defer p.child.stop()
-	if _, err := c.load(ctx, "-addr", p.addr, "-conns", "2", "-calls", "200", "-warmup", "0"); err != nil {
+	if _, _, err := c.load(ctx, "-addr", p.addr, "-conns", "2", "-calls", "200", "-warmup", "0"); err != nil {
 		return sample{}, err
 	}
 	before, err := residentBytes(p.child.pid())

@@ -15,29 +15,27 @@ import (
 // conditions are what a reader needs to judge the figures. What could not be
 // found out says so; nothing here stops a comparison.
 type conditions struct {
-	Date        string `json:"date"`
-	CPU         string `json:"cpu"`
-	Cores       int    `json:"cores"`
-	Kernel      string `json:"kernel"`
-	Go          string `json:"go"`
-	HAProxy     string `json:"haproxy"`
-	Revision    string `json:"revision"`
-	LoadAverage string `json:"load_average_at_start"`
+	Date     string `json:"date"`
+	CPU      string `json:"cpu"`
+	Cores    int    `json:"cores"`
+	Kernel   string `json:"kernel"`
+	Go       string `json:"go"`
+	HAProxy  string `json:"haproxy"`
+	Revision string `json:"revision"`
 	parameters
 }
 
 func observeConditions(ctx context.Context, p parameters) conditions {
 	const unknown = "unknown"
 	return conditions{
-		Date:        time.Now().UTC().Format("2006-01-02 15:04 UTC"),
-		CPU:         orElse(cpuModel(), unknown),
-		Cores:       runtime.NumCPU(),
-		Kernel:      orElse(fileText("/proc/sys/kernel/osrelease"), unknown),
-		Go:          runtime.Version() + " " + runtime.GOOS + "/" + runtime.GOARCH,
-		HAProxy:     orElse(haproxyVersion(ctx), "not installed"),
-		Revision:    orElse(output(ctx, "git", "describe", "--always", "--dirty"), unknown),
-		LoadAverage: orElse(fileText("/proc/loadavg"), unknown),
-		parameters:  p,
+		Date:       time.Now().UTC().Format("2006-01-02 15:04 UTC"),
+		CPU:        orElse(cpuModel(), unknown),
+		Cores:      runtime.NumCPU(),
+		Kernel:     orElse(fileText("/proc/sys/kernel/osrelease"), unknown),
+		Go:         runtime.Version() + " " + runtime.GOOS + "/" + runtime.GOARCH,
+		HAProxy:    orElse(haproxyVersion(ctx), "not installed"),
+		Revision:   orElse(output(ctx, "git", "describe", "--always", "--dirty"), unknown),
+		parameters: p,
 	}
 }
 

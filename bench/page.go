@@ -5,18 +5,33 @@ package main
 import (
 	"fmt"
 	"io"
+	"slices"
 )
 
 // page prints the whole document: tables with what it takes to read and repeat them.
 func (r report) page(w io.Writer) error {
 	c := r.Conditions
 	_, err := fmt.Fprintf(w, pageHead,
-		c.Date, c.Revision, c.CPU, c.Cores, c.Kernel, c.Go, c.HAProxy, c.LoadAverage,
+		c.Date, c.Revision, c.CPU, c.Cores, c.Kernel, c.Go, c.HAProxy, r.others(),
 		c.Rounds, c.Duration, c.Warmup, c.IdleSessions, c.Settle, c.Procs)
 	if err != nil {
 		return err
 	}
 	return r.tables(w)
+}
+
+// others says how quiet the machine was.
+func (r report) others() string {
+	var shares []float64
+	for _, s := range r.Samples {
+		if s.Calls > 0 {
+			shares = append(shares, 100*s.OthersShare)
+		}
+	}
+	if len(shares) == 0 {
+		return "not measured"
+	}
+	return fmt.Sprintf("%.0f %% of the machine in the median, %.0f %% at most", median(shares), slices.Max(shares))
 }
 
 const pageHead = `<!-- Written by go run ./bench -o docs/benchmarks.md; do not edit. -->
@@ -35,7 +50,7 @@ What pyro-dispatch costs, beside the direct connection and HAProxy in TCP mode.
 | kernel | %s |
 | Go | %s |
 | HAProxy | %s; ` + "`mode tcp`, `option splice-auto`" + `, buffers of 16K unless stated |
-| load average at the start (1, 5, 15 min; running/all; last pid) | %s |
+| CPU taken by other processes during the turns | %s |
 | rounds | %d, turns of %v after %v of warming up |
 | idle sessions | %d, read after %v |
 | GOMAXPROCS of load generator and daemon | %d each |

@@ -67,6 +67,28 @@ func TestParseStat(t *testing.T) {
 	}
 }
 
+func TestOthersShare(t *testing.T) {
+	before, err := parseMachineTime([]byte("cpu  100 10 50 1000 5 3 2 0 0 0\ncpu0 1 1 1\n"))
+	if want := (machineTime{busy: 1650 * time.Millisecond, all: 11700 * time.Millisecond}); before != want || err != nil {
+		t.Fatalf("got %+v, %v, want %+v", before, err, want)
+	}
+	after := machineTime{busy: before.busy + 3*time.Second, all: before.all + 8*time.Second}
+	if got := othersShare(before, after, time.Second); got != 0.25 {
+		t.Errorf("share of others is %v, want 0.25", got)
+	}
+	if got := othersShare(before, after, 4*time.Second); got != 0 {
+		t.Errorf("share of others is %v, want 0: ticks may have it that we used more than there was", got)
+	}
+	if got := othersShare(before, before, 0); got != 0 {
+		t.Errorf("share of others in no time is %v, want 0", got)
+	}
+	for _, bad := range []string{"", "cpu 1 2 3", "cpu0 1 2 3 4 5 6 7 8", "cpu 1 2 x 4 5 6 7 8"} {
+		if _, err := parseMachineTime([]byte(bad)); err == nil {
+			t.Errorf("%q was accepted", bad)
+		}
+	}
+}
+
 func TestOwnProcessFigures(t *testing.T) {
 	if _, err := cpuTime(os.Getpid()); err != nil {
 		t.Error(err)

@@ -59,6 +59,7 @@ type sample struct {
 	P50             time.Duration `json:"p50_ns,omitempty"`
 	P99             time.Duration `json:"p99_ns,omitempty"`
 	CPUPerCall      time.Duration `json:"cpu_per_call_ns,omitempty"`
+	OthersShare     float64       `json:"others_cpu_share"` // of the machine, used by other processes
 	BytesPerSession float64       `json:"resident_bytes_per_session,omitempty"`
 }
 
