@@ -13,11 +13,13 @@ func (p *process) checkCommand() *cobra.Command {
 		Short: "Check a configuration file",
 		Long: `Check a configuration file without running it. Exits with 0 when run would accept
 it, and otherwise with 1 and every problem on standard error, one a line:
-FILE:LINE:COLUMN: KEY: what is wrong. Addresses are neither bound nor looked up.`,
+FILE:LINE:COLUMN: KEY: what is wrong. Addresses are neither bound nor looked up.
+
+DISPATCH_CONFIG is the environment form of --config.`,
 		Example: `  pyro-dispatch check --config pyro-dispatch.yaml`,
 		Args:    noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := p.fromEnv(cmd.Flags()); err != nil {
+			if err := s.readEnv(cmd.Flags(), p.lookupEnv); err != nil {
 				return err
 			}
 			if s.config == "" {

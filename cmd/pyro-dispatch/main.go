@@ -29,21 +29,23 @@ const (
 type process struct {
 	stdout, stderr io.Writer
 	lookupEnv      func(string) (string, bool)
-	signals        <-chan os.Signal // SIGINT and SIGTERM
-	exit           func(code int)   // ends the process at once
+	notify         func(chan<- os.Signal) // relays SIGINT and SIGTERM from now on
+	exit           func(code int)         // ends the process at once
 	serve          serveFunc
 }
 
 func main() {
-	signals := make(chan os.Signal, 2)
-	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM)
-	p := &process{
+	os.Exit(thisProcess(serve).main(os.Args[1:]))
+}
+
+func thisProcess(serve serveFunc) *process {
+	return &process{
 		stdout: os.Stdout, stderr: os.Stderr,
 		lookupEnv: os.LookupEnv,
-		signals:   signals, exit: os.Exit,
-		serve: serve,
+		notify:    func(c chan<- os.Signal) { signal.Notify(c, syscall.SIGINT, syscall.SIGTERM) },
+		exit:      os.Exit,
+		serve:     serve,
 	}
-	os.Exit(p.main(os.Args[1:]))
 }
 
 // main runs one command line and returns its exit code. All that goes wrong is

@@ -21,16 +21,32 @@ its routes name. Pyro4 and Pyro5 share a port. Neither side needs to be changed.
   # A configuration file can say more: routes by object, limits, timeouts.
   pyro-dispatch check --config pyro-dispatch.yaml
   pyro-dispatch run --config pyro-dispatch.yaml`,
-		Args:              noCommand,
-		RunE:              func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
-		SilenceErrors:     true, // process.main tells them
-		SilenceUsage:      true, // a page of help would hide the error
+		Args:          noCommand,
+		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+		SilenceErrors: true, // process.main tells them
+		SilenceUsage:  true, // a page of help would hide the error
+
+		SuggestionsMinimumDistance: 2,
+
 		CompletionOptions: cobra.CompletionOptions{DisableDefaultCmd: true},
 	}
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &usageError{err} })
 	root.AddCommand(p.runCommand(), p.checkCommand(), p.versionCommand())
 	root.InitDefaultHelpCmd()
+	for _, c := range root.Commands() {
+		if c.Name() == "help" {
+			c.Args = aCommand
+		}
+	}
 	return root
+}
+
+// aCommand refuses help about what is no command; cobra would exit with 0.
+func aCommand(cmd *cobra.Command, args []string) error {
+	if found, _, err := cmd.Root().Find(args); err != nil || found == cmd.Root() && len(args) > 0 {
+		return usagef("there is no command %q", strings.Join(args, " "))
+	}
+	return nil
 }
 
 // noCommand is reached with arguments only where the first is no command.

@@ -23,7 +23,11 @@ second signal ends it at once.
 
 An ADDR is host:port, [::1]:port, :port for every local address, or unix:/path.
 --listen with --backend is a complete proxy, without a file. Otherwise give
---config; the other flags win over what the file says.`,
+--config; the other flags win over what the file says.
+
+Every flag has an environment form, which wins over the file and gives way to
+the flag: DISPATCH_LOG_LEVEL is that of --log-level. DISPATCH_LISTEN and
+DISPATCH_BACKEND take several values, separated by commas.`,
 		Example: `  # A proxy for one daemon.
   pyro-dispatch run --listen :9999 --backend 10.0.0.1:5555
 
@@ -34,7 +38,7 @@ An ADDR is host:port, [::1]:port, :port for every local address, or unix:/path.
   pyro-dispatch run --config pyro-dispatch.yaml --admin=`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := p.fromEnv(cmd.Flags()); err != nil {
+			if err := s.readEnv(cmd.Flags(), p.lookupEnv); err != nil {
 				return err
 			}
 			cfg, err := s.load(cmd)

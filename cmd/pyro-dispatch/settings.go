@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -32,6 +33,16 @@ type settings struct {
 	listen, backend     []string
 	admin               string
 	logLevel, logFormat string
+
+	fromEnv map[string]bool // the flags whose value the environment gave
+}
+
+// source is how a message names the origin of a flag's value.
+func (s *settings) source(flag string) string {
+	if s.fromEnv[flag] {
+		return envName(flag)
+	}
+	return "--" + flag
 }
 
 func (s *settings) addConfig(f *pflag.FlagSet) {
@@ -47,22 +58,24 @@ func (s *settings) addAll(f *pflag.FlagSet) {
 	f.StringVar(&s.logFormat, "log-format", "", "the `FORMAT` of the log: json or console (default json)")
 }
 
-// fromEnv gives the flags that the command line left out the values of their
+// readEnv gives the flags that the command line left out the values of their
 // environment forms. An empty variable is as good as none, except for --admin,
 // where empty means off.
-func (p *process) fromEnv(flags *pflag.FlagSet) error {
+func (s *settings) readEnv(flags *pflag.FlagSet, lookup func(string) (string, bool)) error {
+	s.fromEnv = make(map[string]bool)
 	var failed error
 	flags.VisitAll(func(f *pflag.Flag) {
-		value, ok := p.lookupEnv(envName(f.Name))
-		if failed != nil || f.Changed || !hasEnv(f) || !ok || value == "" && f.Name != "admin" {
+		value, ok := lookup(envName(f.Name))
+		if f.Changed || !hasEnv(f) || !ok || value == "" && f.Name != "admin" {
 			return
 		}
+		s.fromEnv[f.Name] = true
 		values := []string{value}
 		if _, list := f.Value.(pflag.SliceValue); list {
 			values = strings.Split(value, ",")
 		}
 		for _, v := range values {
-			if err := flags.Set(f.Name, strings.TrimSpace(v)); err != nil {
+			if err := flags.Set(f.Name, strings.TrimSpace(v)); err != nil && failed == nil {
 				failed = usagef("%s: %w", envName(f.Name), err)
 			}
 		}
@@ -70,9 +83,9 @@ func (p *process) fromEnv(flags *pflag.FlagSet) error {
 	return failed
 }
 
-// load returns the configuration that the flags and the file make together,
-// and which is valid. Errors are a *usageError for what the flags say, a
-// config.Problems, or what hindered reading the file.
+// load returns the configuration that the file and the flags of cmd make
+// together, and which is valid. Errors are a *usageError for what the flags
+// say, a config.Problems, or what hindered reading the file.
 func (s *settings) load(cmd *cobra.Command) (*config.Config, error) {
 	if err := s.enough(); err != nil {
 		return nil, err
@@ -81,8 +94,28 @@ func (s *settings) load(cmd *cobra.Command) (*config.Config, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := s.apply(cmd, c); err != nil {
+		return nil, err
+	}
+	problems := c.Validate()
+	if len(problems) == 0 {
+		return c, nil
+	}
+	s.renameSources(problems)
+	if s.config == "" {
+		return nil, &usageError{problems} // everything came from flags
+	}
+	return nil, problems
+}
+
+// apply puts what the flags say in place of what c says.
+func (s *settings) apply(cmd *cobra.Command, c *config.Config) error {
 	if err := c.ApplyQuick(config.Quick{Listen: s.listen, Backend: s.backend}); err != nil {
-		return nil, &usageError{err}
+		var problems config.Problems
+		if errors.As(err, &problems) {
+			s.renameSources(problems)
+		}
+		return &usageError{err}
 	}
 	for _, o := range []struct {
 		flag, value string
@@ -96,13 +129,20 @@ func (s *settings) load(cmd *cobra.Command) (*config.Config, error) {
 			continue
 		}
 		if err := o.set([]byte(o.value)); err != nil {
-			return nil, usagef("--%s: %w", o.flag, err)
+			return usagef("%s: %w", s.source(o.flag), err)
 		}
 	}
-	if problems := c.Validate(); len(problems) > 0 {
-		return nil, problems
+	return nil
+}
+
+// renameSources makes problems with a flag's value name the environment
+// variable that gave it.
+func (s *settings) renameSources(problems config.Problems) {
+	for i := range problems {
+		if flag, ok := strings.CutPrefix(problems[i].File, "--"); ok && s.fromEnv[flag] {
+			problems[i].File = s.source(flag)
+		}
 	}
-	return c, nil
 }
 
 // enough says what is lacking where neither a file nor the short form tells
