@@ -2,15 +2,119 @@ package main
 
 import (
 	"context"
+	"errors"
+	"fmt"
+	"net"
+	"runtime"
+	"sync/atomic"
+	"time"
 
 	"go.uber.org/zap"
 
 	"github.com/pyro-dispatch/pyro-dispatch/config"
+	"github.com/pyro-dispatch/pyro-dispatch/metrics"
+	"github.com/pyro-dispatch/pyro-dispatch/relay"
 )
 
 // serve runs the dispatcher until ctx is cancelled, drains it and returns nil.
 // An error means that it could not start, or not go on.
 func serve(ctx context.Context, cfg *config.Config, log *zap.Logger, version string) error {
-	<-ctx.Done()
+	ctx, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
+
+	set := metrics.New(metrics.Build{
+		Version: version, Revision: currentBuild().commit, GoVersion: runtime.Version(),
+	})
+	serverConfig, err := assemble(cfg, set, log)
+	if err != nil {
+		return err
+	}
+	opened, err := listenAll(cfg, serverConfig.Listeners)
+	if err != nil {
+		return err
+	}
+
+	var ready readiness
+	if !cfg.Admin.Address.IsZero() {
+		admin, err := startAdmin(cfg.Admin.Address, set, &ready, log)
+		if err != nil {
+			closeAll(opened)
+			return err
+		}
+		defer shutdownAdmin(admin)
+		go func() {
+			select {
+			case err := <-admin.Failed():
+				stop(fmt.Errorf("admin server: %w", err))
+			case <-ctx.Done():
+			}
+		}()
+	}
+	for _, l := range serverConfig.Listeners {
+		log.Info("listening", zap.String("listener", l.Env.Listener), zap.Stringer("address", l.Net.Addr()))
+	}
+	log.Info("started", zap.String("version", version))
+	ready.set(nil)
+	context.AfterFunc(ctx, func() { ready.set(errDraining) })
+
+	if err := relay.NewServer(serverConfig).Serve(ctx); err != nil && !errors.Is(err, relay.ErrDrainTimeout) {
+		return err
+	}
+	log.Info("stopped")
+	if err := context.Cause(ctx); !errors.Is(err, context.Canceled) {
+		return err
+	}
 	return nil
+}
+
+func startAdmin(at config.Address, set *metrics.Set, ready *readiness, log *zap.Logger) (*metrics.Admin, error) {
+	ln, err := listen(at)
+	if err != nil {
+		return nil, fmt.Errorf("admin server: %w (--admin sets its address, --admin= turns it off)", err)
+	}
+	log.Info("admin server listening", zap.Stringer("address", ln.Addr()))
+	return metrics.StartAdmin(ln, set, ready.get), nil
+}
+
+func shutdownAdmin(a *metrics.Admin) {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	_ = a.Shutdown(ctx) // it is closed in any case
+}
+
+var (
+	errStarting = errors.New("starting")
+	errDraining = errors.New("draining")
+)
+
+// readiness is what /readyz shows: why clients are not accepted.
+type readiness struct{ why atomic.Pointer[error] }
+
+func (r *readiness) set(why error) { r.why.Store(&why) }
+
+func (r *readiness) get() error {
+	if p := r.why.Load(); p != nil {
+		return *p
+	}
+	return errStarting
+}
+
+// listenAll opens every listener, or none.
+func listenAll(cfg *config.Config, to []relay.ListenerConfig) (opened []net.Listener, err error) {
+	for i, l := range cfg.Listeners {
+		ln, err := listen(l.Address)
+		if err != nil {
+			closeAll(opened)
+			return nil, fmt.Errorf("listener %s: %w", l.Name, err)
+		}
+		to[i].Net = ln
+		opened = append(opened, ln)
+	}
+	return opened, nil
+}
+
+func closeAll(listeners []net.Listener) {
+	for _, ln := range listeners {
+		ln.Close()
+	}
 }

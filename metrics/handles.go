@@ -1,0 +1,130 @@
+package metrics
+
+import "github.com/prometheus/client_golang/prometheus"
+
+// Outcome is how a call ended.
+type Outcome uint8
+
+// The outcomes of a call.
+const (
+	Replied         Outcome = iota // a result
+	Raised                         // an exception: the daemon did its work
+	Sent                           // a oneway call, sent on completely
+	BackendClosed                  // the endpoint's connection ended before the reply did
+	BackendProtocol                // the reply was not what Pyro sends
+	ClientClosed                   // the client went before its call was over
+	Aborted                        // we closed: drain timeout, or bad input behind the call
+	numOutcomes
+)
+
+var outcomeNames = [numOutcomes]string{
+	"ok", "exception", "oneway", "backend_closed", "backend_protocol_error", "client_closed", "aborted",
+}
+
+// String is the outcome's label value.
+func (o Outcome) String() string { return outcomeNames[o] }
+
+// Calls counts what happens on one pair of route and cluster. Its collectors
+// are looked up once, when the route is made, so that a call costs a few
+// atomic additions.
+type Calls struct {
+	ended    [numOutcomes]prometheus.Counter
+	inFlight prometheus.Gauge
+	duration prometheus.Observer
+	request  prometheus.Counter
+	reply    prometheus.Counter
+	refused  prometheus.Counter
+}
+
+// Calls gives the collectors of a route and its cluster.
+func (s *Set) Calls(route, cluster string) *Calls {
+	c := &Calls{
+		inFlight: s.inFlight.WithLabelValues(route, cluster),
+		duration: s.duration.WithLabelValues(route, cluster),
+		request:  s.bytes.WithLabelValues(route, cluster, "request"),
+		reply:    s.bytes.WithLabelValues(route, cluster, "reply"),
+		refused:  s.refusals.WithLabelValues(route, cluster),
+	}
+	for o := range numOutcomes {
+		c.ended[o] = s.calls.WithLabelValues(route, cluster, o.String())
+	}
+	return c
+}
+
+// Began counts a call that waits for a reply.
+func (c *Calls) Began() { c.inFlight.Inc() }
+
+// Ended counts the end of a call for which Began was called. seconds is its
+// duration, and is observed only where a reply came.
+func (c *Calls) Ended(o Outcome, seconds float64) {
+	c.inFlight.Dec()
+	c.ended[o].Inc()
+	if o == Replied || o == Raised {
+		c.duration.Observe(seconds)
+	}
+}
+
+// Oneway counts the end of a call that has no reply.
+func (c *Calls) Oneway(o Outcome) { c.ended[o].Inc() }
+
+// Request counts bytes sent on to an endpoint, Reply bytes sent on to a client.
+func (c *Calls) Request(n int64) { c.request.Add(float64(n)) }
+
+// Reply counts bytes sent on to a client.
+func (c *Calls) Reply(n int64) { c.reply.Add(float64(n)) }
+
+// Refused counts a CONNECTFAIL of a daemon that was passed on.
+func (c *Calls) Refused() { c.refused.Inc() }
+
+// Listener counts what happens at one listener.
+type Listener struct {
+	set      *Set
+	name     string
+	Sessions prometheus.Gauge
+	Limit    prometheus.Gauge
+	Started  prometheus.Counter
+	// AcceptErrors counts failed accepts.
+	AcceptErrors prometheus.Counter
+}
+
+// Listener gives the collectors of a listener.
+func (s *Set) Listener(name string) *Listener {
+	return &Listener{
+		set: s, name: name,
+		Sessions:     s.sessions.WithLabelValues(name),
+		Limit:        s.sessionsLimit.WithLabelValues(name),
+		Started:      s.sessionsStarted.WithLabelValues(name),
+		AcceptErrors: s.acceptErrors.WithLabelValues(name),
+	}
+}
+
+// Ended counts the end of a session. reason comes from a fixed list.
+func (l *Listener) Ended(reason string) {
+	l.set.sessionsEnded.WithLabelValues(l.name, reason).Inc()
+}
+
+// Rejected counts a client turned away. reason comes from a fixed list.
+func (l *Listener) Rejected(reason string) {
+	l.set.rejected.WithLabelValues(l.name, reason).Inc()
+}
+
+// Endpoint counts what happens at one endpoint of a cluster.
+type Endpoint struct {
+	set               *Set
+	cluster, endpoint string
+	Connections       prometheus.Gauge
+}
+
+// Endpoint gives the collectors of an endpoint, named by its address.
+func (s *Set) Endpoint(cluster, endpoint string) *Endpoint {
+	return &Endpoint{
+		set: s, cluster: cluster, endpoint: endpoint,
+		Connections: s.endpoints.WithLabelValues(cluster, endpoint),
+	}
+}
+
+// ConnectFailed counts a failed connection or handshake. reason comes from a
+// fixed list.
+func (e *Endpoint) ConnectFailed(reason string) {
+	e.set.failures.WithLabelValues(e.cluster, e.endpoint, reason).Inc()
+}

@@ -1,0 +1,97 @@
+package metrics
+
+import (
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+)
+
+const namespace = "pyro_dispatch"
+
+// callBuckets are the upper bounds of the call duration histogram in seconds:
+// from a local call to the long-running jobs that laboratories wait for.
+var callBuckets = []float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 10, 60, 600}
+
+// Set is all collectors of one process, in a registry of its own.
+type Set struct {
+	Registry *prometheus.Registry
+
+	sessions        *prometheus.GaugeVec
+	sessionsLimit   *prometheus.GaugeVec
+	sessionsStarted *prometheus.CounterVec
+	sessionsEnded   *prometheus.CounterVec
+	rejected        *prometheus.CounterVec
+	acceptErrors    *prometheus.CounterVec
+
+	calls      *prometheus.CounterVec
+	inFlight   *prometheus.GaugeVec
+	duration   *prometheus.HistogramVec
+	bytes      *prometheus.CounterVec
+	refusals   *prometheus.CounterVec
+	failures   *prometheus.CounterVec
+	endpoints  *prometheus.GaugeVec
+	bufferUse  prometheus.Gauge
+	bufferMax  prometheus.Gauge
+	bufferWait prometheus.Counter
+}
+
+// Build names the running program in the build_info metric.
+type Build struct {
+	Version, Revision, GoVersion string
+}
+
+// New makes the collectors and registers them, with those of the Go runtime
+// and the process.
+func New(b Build) *Set {
+	s := &Set{Registry: prometheus.NewRegistry()}
+	counter := func(name, help string, labels ...string) *prometheus.CounterVec {
+		v := prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: namespace, Name: name, Help: help}, labels)
+		s.Registry.MustRegister(v)
+		return v
+	}
+	gauge := func(name, help string, labels ...string) *prometheus.GaugeVec {
+		v := prometheus.NewGaugeVec(prometheus.GaugeOpts{Namespace: namespace, Name: name, Help: help}, labels)
+		s.Registry.MustRegister(v)
+		return v
+	}
+	s.sessions = gauge("sessions", "Client connections open now.", "listener")
+	s.sessionsLimit = gauge("sessions_limit", "Client connections allowed at once: max_sessions, or less where descriptors are short.", "listener")
+	s.sessionsStarted = counter("sessions_started_total", "Client connections accepted.", "listener")
+	s.sessionsEnded = counter("sessions_ended_total", "Client connections ended, by reason.", "listener", "reason")
+	s.rejected = counter("rejected_total", "Clients turned away for what they sent, failed to send, or for a limit, by reason.", "listener", "reason")
+	s.acceptErrors = counter("accept_errors_total", "Errors of accept, after which the listener waits a moment and goes on.", "listener")
+
+	s.calls = counter("calls_total", "Calls and pings ended, by outcome.", "route", "cluster", "outcome")
+	s.inFlight = gauge("calls_in_flight", "Calls and pings sent to an endpoint and not yet answered.", "route", "cluster")
+	s.duration = prometheus.NewHistogramVec(prometheus.HistogramOpts{
+		Namespace: namespace, Name: "call_duration_seconds",
+		Help:    "Time from the last byte of a request to the last byte of its reply.",
+		Buckets: callBuckets,
+	}, []string{"route", "cluster"})
+	s.Registry.MustRegister(s.duration)
+	s.bytes = counter("relayed_bytes_total", "Bytes sent on: request, from clients to endpoints; reply, back.", "route", "cluster", "direction")
+	s.refusals = counter("connects_refused_total", "Handshakes refused by a daemon and passed on to the client.", "route", "cluster")
+	s.failures = counter("connect_failures_total", "Endpoints that could not be connected, or did not answer a handshake as they should, by reason.", "cluster", "endpoint", "reason")
+	s.endpoints = gauge("endpoint_connections", "Connections open to an endpoint.", "cluster", "endpoint")
+	s.bufferUse = gauge("buffer_memory_bytes", "Memory reserved for requests that are not complete yet.").WithLabelValues()
+	s.bufferMax = gauge("buffer_memory_limit_bytes", "The limit of buffer_memory_bytes.").WithLabelValues()
+	s.bufferWait = counter("buffer_memory_waits_total", "Times that reading from a client paused until buffer memory was free.").WithLabelValues()
+
+	s.Registry.MustRegister(
+		collectors.NewGoCollector(),
+		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
+	)
+	info := gauge("build_info", "Always 1; its labels name the build.", "version", "revision", "goversion")
+	info.WithLabelValues(b.Version, b.Revision, b.GoVersion).Set(1)
+	return s
+}
+
+// Buffer is how the memory for incomplete requests is shown.
+type Buffer struct {
+	InUse, Limit prometheus.Gauge
+	Waits        prometheus.Counter
+}
+
+// Buffer gives the collectors of the buffer memory.
+func (s *Set) Buffer() Buffer {
+	return Buffer{InUse: s.bufferUse, Limit: s.bufferMax, Waits: s.bufferWait}
+}

@@ -1,0 +1,25 @@
+// Package relay moves the bytes. It accepts clients, tells each one's
+// router.Session what happens on its connections, and carries out what the
+// session asks. It takes no decision of its own about messages, routes or
+// endpoints.
+//
+// # The goroutine driver
+//
+// A session has two goroutines: one reads the client, one finds an endpoint and
+// reads it. What a goroutine reads it writes to the other side itself, so each
+// connection has one writer at a time:
+//
+//	client ──read──► client goroutine ──write──► endpoint
+//	client ◄─write── leg goroutine    ◄──read─── endpoint
+//
+// Events are delivered to the session under one lock; bytes are written and
+// actions carried out without it. On Linux a goroutine stays inside one
+// RawConn.Read while its connection is quiet or its messages are small: the
+// callback receives, shows the bytes to the session, and sends them on, all
+// without blocking. Whatever could block (a full socket, a large body, an
+// action) makes it leave the callback first. Other connections (TLS, other
+// systems, in-memory ones in tests) are read with plain Read.
+//
+// Idle sessions hold no buffer. Incomplete requests are kept in memory charged
+// to one account for the whole process.
+package relay

@@ -1,0 +1,61 @@
+package relay
+
+import (
+	"github.com/google/uuid"
+	"go.uber.org/zap"
+
+	"github.com/pyro-dispatch/pyro-dispatch/router"
+)
+
+// CallFailed implements router.Observer: one line for a call that got no reply.
+func (d *driver) CallFailed(c router.FailedCall) {
+	sum := d.session.Summary()
+	fields := append(d.sessionFields(&sum),
+		zap.Stringer("message", c.Type),
+		zap.Stringer("outcome", c.Outcome),
+		zap.Duration("elapsed", c.Elapsed),
+	)
+	if c.HasCorrelation {
+		fields = append(fields, zap.Stringer("correlation_id", uuid.UUID(c.Correlation)))
+	}
+	d.listener.log.Warn("call failed", fields...)
+}
+
+// sessionFields name the session, and why it ends.
+func (d *driver) sessionFields(sum *router.Summary) []zap.Field {
+	fields := []zap.Field{
+		zap.String("peer", d.peer),
+		zap.String("reason", string(sum.Reason)),
+	}
+	if sum.Err != nil {
+		fields = append(fields, zap.Error(sum.Err))
+	}
+	if dialect := d.session.Dialect(); dialect != 0 {
+		fields = append(fields,
+			zap.Stringer("dialect", dialect),
+			zap.Stringer("serializer", sum.Serializer),
+			zap.String("object", sum.Object),
+		)
+	}
+	if r := d.session.Route(); r != nil {
+		fields = append(fields, zap.String("route", r.Name), zap.String("cluster", r.Cluster.Name()))
+	}
+	if sum.Endpoint != "" {
+		fields = append(fields, zap.String("endpoint", sum.Endpoint))
+	}
+	return fields
+}
+
+// endFields are those of the line that ends a session.
+func (d *driver) endFields(sum *router.Summary) []zap.Field {
+	fields := append(d.sessionFields(sum),
+		zap.Uint64("calls", sum.Calls),
+		zap.Int64("request_bytes", sum.RequestBytes),
+		zap.Int64("reply_bytes", sum.ReplyBytes),
+		zap.Duration("duration", d.listener.server.now()-d.started),
+	)
+	if sum.Correlation != [16]byte{} {
+		fields = append(fields, zap.Stringer("correlation_id", uuid.UUID(sum.Correlation)))
+	}
+	return fields
+}

@@ -1,0 +1,31 @@
+package relay
+
+import "io"
+
+// move takes n bytes from src to dst with flat memory, waiting on both, and
+// reports each part that has arrived. It returns the error of the side that
+// failed; the end of src's stream is io.EOF. Bytes that were read when dst
+// failed are lost, as they are in a socket's buffer.
+func move(dst, src *link, n int64, progress func(int64)) (readErr, writeErr error) {
+	if dst.raw != nil && src.raw != nil && canSplice {
+		return splice(dst, src, n, progress)
+	}
+	buf := movePool.Get().(*[moveSize]byte)
+	defer movePool.Put(buf)
+	for n > 0 {
+		got, err := src.conn.Read(buf[:min(n, moveSize)])
+		if got > 0 {
+			if _, err := dst.conn.Write(buf[:got]); err != nil {
+				return nil, err
+			}
+			n -= int64(got)
+			progress(int64(got))
+		} else if err == nil {
+			err = io.ErrNoProgress
+		}
+		if err != nil && n > 0 {
+			return err, nil
+		}
+	}
+	return nil, nil
+}

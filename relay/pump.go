@@ -1,0 +1,223 @@
+package relay
+
+import (
+	"errors"
+	"io"
+	"net"
+	"os"
+	"time"
+
+	"github.com/pyro-dispatch/pyro-dispatch/router"
+)
+
+// pump reads one connection for as long as its port is of use, and sends on
+// what the session lets through.
+type pump struct {
+	d    *driver
+	port router.Port
+	src  *link
+	buf  buffer
+
+	// What the last show brought, and what of it is still to be done.
+	taken   router.Taken
+	dst     *link
+	unsent  []byte // a part of buf's memory
+	sendErr error
+	actions []router.Action
+
+	// Why the raw callback was left.
+	shown   bool // show has left something to finish
+	readErr error
+	lull    bool // quiet, and nothing was there
+
+	quiet bool // asked to settle: do not wait for more, say Quiet
+}
+
+// run returns when the connection has ended.
+func (p *pump) run() {
+	defer func() { p.buf.drop(p.memory()) }()
+	read := p.readPlain
+	if p.src.raw != nil {
+		callback := p.readable // made once: it lives as long as the session
+		read = func() error { return p.src.raw.Read(callback) }
+	}
+	for {
+		err := read()
+		if p.shown {
+			p.shown = false
+			p.finish()
+		}
+		if p.readErr != nil {
+			err, p.readErr = p.readErr, nil
+		}
+		switch {
+		case err == nil:
+		case errors.Is(err, os.ErrDeadlineExceeded):
+			p.src.conn.SetReadDeadline(time.Time{})
+			p.quiet = true
+		default:
+			p.ended(err)
+			return
+		}
+		if p.lull {
+			p.lull, p.quiet = false, false
+			p.d.event(func(now time.Duration) { p.d.session.Quiet(now) })
+		}
+	}
+}
+
+func (p *pump) memory() *memory { return p.d.listener.server.memory }
+
+// readable is the callback of RawConn.Read. It returns false to wait until
+// there is more to read, and true to leave: for run to do what may block, or
+// because the stream has ended.
+func (p *pump) readable(fd uintptr) bool {
+	for {
+		r := receive(fd, p.buf.room(), p.src.hints)
+		if r.errno == eagain {
+			if len(p.buf.b) == 0 {
+				p.buf.drop(p.memory())
+			}
+			p.lull = p.quiet
+			return p.quiet
+		}
+		if r.errno != 0 || r.n == 0 {
+			p.readErr = readEnd(r.errno)
+			return true
+		}
+		p.buf.filled(r.n)
+		p.show()
+		if p.shown {
+			return true
+		}
+		switch {
+		case r.more, !r.known, p.quiet:
+			// read on
+		case p.port == router.Client && !p.taken.ReplyDue:
+			// Nothing will be written to this client soon. Had it reset the
+			// connection right behind its last bytes, only another receive
+			// would tell.
+		default:
+			return false
+		}
+	}
+}
+
+// settleTime is how long a connection without raw access is given to show that
+// there is more to read.
+const settleTime = 10 * time.Millisecond
+
+// readPlain reads once, for connections without raw access.
+func (p *pump) readPlain() error {
+	if p.quiet {
+		p.src.conn.SetReadDeadline(time.Now().Add(settleTime))
+	}
+	n, err := p.src.conn.Read(p.buf.room())
+	switch {
+	case n > 0:
+		p.buf.filled(n)
+		p.show()
+		return nil // an error comes again
+	case p.quiet && errors.Is(err, os.ErrDeadlineExceeded):
+		p.src.conn.SetReadDeadline(time.Time{})
+		p.lull = true
+		return nil
+	}
+	return err
+}
+
+// show shows the session what has been read, and sends on what may go on as far
+// as the other side takes it without waiting. It sets shown where that leaves
+// something to finish.
+func (p *pump) show() {
+	d := p.d
+	d.mu.Lock()
+	p.taken = d.session.Data(d.listener.server.now(), p.port, p.buf.b)
+	p.actions = d.afterEvent()
+	p.dst = d.linkLocked(p.taken.To)
+	d.mu.Unlock()
+
+	p.unsent, p.sendErr = nil, nil
+	if p.taken.Forward > 0 && p.dst != nil {
+		var n int
+		n, p.sendErr = p.dst.trySend(p.buf.b[:p.taken.Forward])
+		p.unsent = p.buf.b[n:p.taken.Forward]
+	}
+	if len(p.unsent) == 0 && p.sendErr == nil && p.actions == nil &&
+		!p.taken.Paused && p.taken.Body < spliceMin {
+		p.buf.consume(p.memory(), p.taken.Consumed, p.taken.Need)
+		p.shown = p.buf.want > 0
+		p.taken.Consumed = 0
+		return
+	}
+	p.shown = true
+}
+
+// finish does what show left to do. It may wait: for the other side to take
+// bytes, for memory, or for the session to take more of what is kept.
+func (p *pump) finish() {
+	for {
+		p.sendRest()
+		p.d.perform(p.actions)
+		p.actions = nil
+		p.buf.consume(p.memory(), p.taken.Consumed, p.taken.Need)
+		switch {
+		case p.taken.Paused:
+			p.d.waitResume()
+		case p.buf.want > 0:
+			if p.d.waitMemory(p.buf.want) == nil {
+				p.buf.grow()
+			}
+			return
+		case p.taken.Body >= spliceMin && p.sendErr == nil && p.dst != nil:
+			p.moveBody()
+			return
+		default:
+			return
+		}
+		if p.d.isOver() {
+			return
+		}
+		p.show()
+		if !p.shown {
+			return
+		}
+		p.shown = false
+	}
+}
+
+// sendRest writes, waiting, what trySend left.
+func (p *pump) sendRest() {
+	if p.sendErr == nil && len(p.unsent) > 0 {
+		_, p.sendErr = p.dst.conn.Write(p.unsent)
+	}
+	p.unsent = nil
+	if p.sendErr != nil {
+		p.d.event(func(now time.Duration) { p.d.session.WriteFailed(now, p.taken.To, p.sendErr) })
+	}
+}
+
+// moveBody moves the rest of a large message without looking at it.
+func (p *pump) moveBody() {
+	progress := func(n int64) {
+		p.d.event(func(now time.Duration) { p.d.session.Moved(now, p.port, n) })
+	}
+	readErr, writeErr := move(p.dst, p.src, p.taken.Body, progress)
+	if writeErr != nil {
+		p.d.event(func(now time.Duration) { p.d.session.WriteFailed(now, p.taken.To, writeErr) })
+	}
+	p.readErr = readErr
+}
+
+// ended delivers the end of the connection.
+func (p *pump) ended(err error) {
+	switch {
+	case errors.Is(err, net.ErrClosed):
+		// by ourselves: the session knows
+	case errors.Is(err, io.EOF):
+		kept := len(p.buf.b)
+		p.d.event(func(now time.Duration) { p.d.session.EOF(now, p.port, kept) })
+	default:
+		p.d.event(func(now time.Duration) { p.d.session.Reset(now, p.port, err) })
+	}
+}

@@ -1,0 +1,93 @@
+package relay
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/pyro-dispatch/pyro-dispatch/metrics"
+)
+
+// Config is what a Server is made of.
+type Config struct {
+	Listeners []ListenerConfig
+	// BufferMemory bounds the memory for incomplete requests, in bytes. It must
+	// have room for the largest of them.
+	BufferMemory int64
+	// DrainTimeout bounds how long calls in flight may take to end when the
+	// server stops.
+	DrainTimeout time.Duration
+	Metrics      *metrics.Set
+	Log          *zap.Logger
+}
+
+// Server relays for all listeners of a process.
+type Server struct {
+	listeners []*listener
+	drainTime time.Duration
+	memory    *memory
+	wheel     *wheel
+	log       *zap.Logger
+	epoch     time.Time
+}
+
+// NewServer makes a server. Nothing is accepted before Serve.
+func NewServer(c Config) *Server {
+	s := &Server{
+		drainTime: c.DrainTimeout,
+		memory:    newMemory(c.BufferMemory, c.Metrics.Buffer()),
+		log:       c.Log,
+		epoch:     time.Now().Add(-time.Second), // so that no event happens at 0
+	}
+	s.wheel = newWheel(s.now)
+	for _, lc := range c.Listeners {
+		s.listeners = append(s.listeners, newListener(s, lc))
+	}
+	return s
+}
+
+// now is the time that sessions know.
+func (s *Server) now() time.Duration { return time.Since(s.epoch) }
+
+// ErrDrainTimeout: calls were still in flight when the drain timeout ended, and
+// were cut off.
+var ErrDrainTimeout = errors.New("calls cut off at the drain timeout")
+
+// Serve accepts clients until ctx ends, then drains: nothing is accepted, calls
+// in flight may end, and clients are closed as soon as none of theirs is. It
+// returns when all are gone: nil, or ErrDrainTimeout.
+func (s *Server) Serve(ctx context.Context) error {
+	background, stop := context.WithCancel(context.Background())
+	var running sync.WaitGroup
+	running.Go(func() { s.wheel.run(background) })
+	for _, l := range s.listeners {
+		running.Go(l.accept)
+	}
+	defer running.Wait()
+	defer stop()
+
+	<-ctx.Done()
+	s.log.Info("draining", zap.Duration("drain_timeout", s.drainTime))
+	timeout := time.NewTimer(s.drainTime)
+	defer timeout.Stop()
+	for _, l := range s.listeners {
+		l.drain()
+	}
+	cut := 0
+	for _, l := range s.listeners {
+		select {
+		case <-l.empty:
+		case <-timeout.C:
+			timeout.Reset(0) // it has passed for the others as well
+			cut += l.abort()
+		}
+	}
+	if cut > 0 {
+		s.log.Warn("sessions cut off", zap.Int("sessions", cut))
+		return ErrDrainTimeout
+	}
+	return nil
+}

@@ -1,0 +1,71 @@
+package router
+
+import "github.com/pyro-dispatch/pyro-dispatch/backend"
+
+// Port names one of the connections of a session. Numbers are not used again
+// within a session, so an event of a leg that was given up is known as such and
+// does no harm.
+type Port uint32
+
+// Client is the port of the client; every other port is a leg to an endpoint.
+const Client Port = 0
+
+// Taken is the answer to Data: what becomes of the bytes shown. The driver
+// keeps what is not consumed and shows it again, with what follows it.
+type Taken struct {
+	// Forward: the first Forward bytes go to To, unchanged.
+	Forward int
+	To      Port
+	// Consumed: the first Consumed bytes, Forward or more, are done with.
+	Consumed int
+	// Need, where it is not 0, is how many bytes there must be, from Consumed
+	// on, before it is worth showing them again.
+	Need int
+	// Paused: nothing more is taken until a Resume.
+	Paused bool
+	// Body is set where everything was consumed in the middle of a message:
+	// so many bytes may follow to To without being shown. What is moved that
+	// way is reported to Moved.
+	Body int64
+	// ReplyDue: a reply will be written to the client, so a connection that
+	// has broken will be noticed then, if not before.
+	ReplyDue bool
+}
+
+// Op is what an Action asks for.
+type Op uint8
+
+// The operations.
+const (
+	// Acquire: find an endpoint of the route's cluster for Attempt, then call
+	// Granted or Unreachable for Port.
+	Acquire Op = iota
+	// Cancel: the Acquire for Port is no longer wanted. A lease that comes all
+	// the same is given to Granted as ever, which releases it.
+	Cancel
+	// Send: write Bytes to Port. They belong to the driver from then on.
+	Send
+	// Resume: show the client's bytes that were paused again.
+	Resume
+	// Settle: read from the client once more without waiting; then, if nothing
+	// was there, Quiet.
+	Settle
+	// CloseWrite: shut down writing to Port.
+	CloseWrite
+	// Release: end Lease, the one of Port, with Outcome.
+	Release
+	// Close: close the client's connection. No event is of use after it.
+	Close
+)
+
+// Action is something for the driver to do.
+type Action struct {
+	Op      Op
+	Port    Port
+	Bytes   []byte
+	Attempt *backend.Attempt
+	Lease   *backend.Lease
+	Outcome backend.Outcome
+}
+
+func (s *Session) do(a Action) { s.actions = append(s.actions, a) }

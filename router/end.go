@@ -1,0 +1,274 @@
+package router
+
+import (
+	"time"
+
+	"github.com/pyro-dispatch/pyro-dispatch/backend"
+	"github.com/pyro-dispatch/pyro-dispatch/metrics"
+	"github.com/pyro-dispatch/pyro-dispatch/wire"
+)
+
+// EOF says that the other side of port p will send no more. What it sent before
+// has been shown; kept is how much of it the session did not consume.
+func (s *Session) EOF(now time.Duration, p Port, kept int) {
+	switch {
+	case s.state == inClosed:
+	case p != Client:
+		s.legEnded(now, p, ReasonBackendClosed, nil)
+	case s.state == inHandshake && kept > 0:
+		s.clientEOF = true
+		s.countRejected(ReasonTruncated)
+		s.close(now, ReasonTruncated, backend.Cancelled)
+	case s.state == inHandshake, s.state == inLingering:
+		s.clientEOF = true
+		s.close(now, ReasonClientClosed, backend.Cancelled)
+	default:
+		// Half-close is honoured: what was asked is answered before we go.
+		s.clientEOF = true
+		s.endInput(now, ReasonClientClosed, nil)
+	}
+}
+
+// Reset says that the connection of port p broke.
+func (s *Session) Reset(now time.Duration, p Port, err error) {
+	switch {
+	case s.state == inClosed:
+	case p != Client:
+		s.legEnded(now, p, ReasonBackendReset, err)
+	default:
+		s.clientEOF = true
+		s.summary.Err = err
+		s.close(now, ReasonClientReset, backend.Cancelled)
+	}
+}
+
+// WriteFailed says that bytes for port p, forwarded or ours, could not all be
+// written.
+//
+// It does not end the session: what the other side of p had sent before is
+// still to be read, and the reader will come upon the end. Until then, or the
+// linger time, bytes for p are dropped.
+func (s *Session) WriteFailed(now time.Duration, p Port, err error) {
+	switch {
+	case s.state == inClosed || s.state == inLingering || p != Client && p != s.leg:
+		return
+	case p == Client:
+		s.clientGone = true
+	case s.state == inGreeting && s.greeting != nil:
+		s.failover(backend.Broken)
+		return
+	default:
+		s.legBroken = true
+	}
+	if s.summary.Err == nil {
+		s.summary.Err = err
+	}
+	s.deadline = now + s.env.LingerTime
+}
+
+// Tick says that the deadline has passed.
+func (s *Session) Tick(now time.Duration) {
+	if s.deadline == 0 || now < s.deadline {
+		return
+	}
+	s.deadline = 0
+	switch s.state {
+	case inHandshake:
+		s.reject(now, ReasonHandshakeTimeout, refusal{text: "no CONNECT message in time"})
+	case inGreeting:
+		s.failover(backend.Unanswered)
+	case inOpen:
+		switch {
+		case s.clientGone:
+			s.close(now, ReasonClientReset, backend.Cancelled)
+		case s.legBroken:
+			s.legEnded(now, s.leg, ReasonBackendReset, nil)
+		default:
+			s.countRejected(ReasonRequestTimeout)
+			s.finish(now, ReasonRequestTimeout, backend.Served)
+		}
+	case inLingering:
+		s.close(now, s.summary.Reason, backend.Served)
+	}
+}
+
+// Drain says that the listener is going away: the session ends as soon as no
+// call is under way.
+func (s *Session) Drain(now time.Duration) {
+	s.draining = true
+	switch s.state {
+	case inHandshake, inAcquiring:
+		s.refuse(now, ReasonDrained, refusal{answersConnect: s.state == inAcquiring, text: "pyro-dispatch is shutting down"})
+	case inOpen:
+		if s.atRest() {
+			s.rested(now)
+		}
+	}
+}
+
+// Quiet says that the client had sent nothing more when Settle looked.
+func (s *Session) Quiet(now time.Duration) {
+	if s.state == inOpen && s.draining && s.atRest() {
+		s.finish(now, ReasonDrained, backend.Served)
+	}
+}
+
+// Abort ends the session at once.
+func (s *Session) Abort(now time.Duration) {
+	if s.state != inClosed {
+		s.close(now, ReasonAborted, backend.Served)
+	}
+}
+
+// endInput says that the client has said its last, or nothing that can be
+// listened to any more. Calls that are under way are still answered.
+func (s *Session) endInput(now time.Duration, r Reason, err error) {
+	if s.inputEnd != "" {
+		return
+	}
+	if err != nil {
+		s.summary.Err = err
+	}
+	s.countRejected(r)
+	s.inputEnd = r
+	switch {
+	case s.state == inLingering:
+	case s.state != inOpen:
+		// Acquiring or greeting: the daemon shall have the CONNECT, as it would
+		// without us, and rested comes when it has answered.
+	case s.requestLeft > 0 || s.calls.len() == 0:
+		s.finish(now, r, backend.Served)
+	default:
+		s.do(Action{Op: CloseWrite, Port: s.leg})
+	}
+}
+
+// legEnded: the endpoint closed or lost its connection.
+func (s *Session) legEnded(now time.Duration, p Port, r Reason, err error) {
+	if p != s.leg || s.state != inGreeting && s.state != inOpen {
+		return
+	}
+	if s.state == inGreeting && s.greeting != nil {
+		s.failover(backend.Broken)
+		return
+	}
+	if err != nil && s.summary.Err == nil {
+		s.summary.Err = err
+	}
+	outcome := backend.Served
+	if !s.atRest() {
+		outcome = backend.Broken
+	}
+	s.finish(now, r, outcome)
+}
+
+// finish ends a session whose client should see an orderly end: everything
+// sent to it arrives, then EOF.
+func (s *Session) finish(now time.Duration, r Reason, o backend.Outcome) {
+	if s.clientEOF || s.clientGone {
+		s.close(now, r, o)
+		return
+	}
+	s.settle(now, r, o)
+	s.state = inLingering
+	s.deadline = now + s.env.LingerTime
+	s.do(Action{Op: CloseWrite, Port: Client})
+	s.resume()
+}
+
+// close ends the session.
+func (s *Session) close(now time.Duration, r Reason, o backend.Outcome) {
+	s.settle(now, r, o)
+	s.state = inClosed
+	s.deadline = 0
+	s.do(Action{Op: Close})
+}
+
+// settle gives back the lease and accounts for the calls that will get no
+// reply. The first reason stands.
+func (s *Session) settle(now time.Duration, r Reason, o backend.Outcome) {
+	if s.summary.Reason == "" {
+		s.summary.Reason = r
+	}
+	outcome := failedAs(r)
+	if s.requestLeft > 0 && s.sendOneway {
+		s.route.Calls.Oneway(outcome)
+		s.observe(now, &s.oneway, outcome)
+	}
+	for s.calls.len() > 0 {
+		c := s.calls.pop()
+		s.route.Calls.Ended(outcome, 0)
+		s.observe(now, &c, outcome)
+	}
+	s.requestLeft, s.replyLeft, s.sendOneway = 0, 0, false
+	switch {
+	case s.lease != nil:
+		s.do(Action{Op: Release, Port: s.leg, Lease: s.lease, Outcome: o})
+		s.lease = nil
+	case s.state == inAcquiring:
+		s.do(Action{Op: Cancel, Port: s.leg})
+	}
+	s.leg = 0
+	s.greeting = nil
+}
+
+func (s *Session) observe(now time.Duration, c *call, o metrics.Outcome) {
+	s.observer.CallFailed(FailedCall{
+		Type:           c.kind,
+		Outcome:        o,
+		Correlation:    c.correlation,
+		HasCorrelation: c.hasCorrelation,
+		Elapsed:        max(0, c.elapsed(now)),
+	})
+}
+
+// failedAs is the outcome of calls that a session's end leaves unanswered.
+func failedAs(r Reason) metrics.Outcome {
+	switch r {
+	case ReasonBackendClosed, ReasonBackendReset:
+		return metrics.BackendClosed
+	case ReasonGarbled:
+		return metrics.BackendProtocol
+	case ReasonClientClosed, ReasonClientReset:
+		return metrics.ClientClosed
+	}
+	return metrics.Aborted
+}
+
+func (s *Session) countRejected(r Reason) {
+	if r.Rejected() {
+		s.env.Metrics.Rejected(string(r))
+	}
+}
+
+// refusal is a CONNECTFAIL to be sent. answersConnect is set where the CONNECT
+// was read: the answer then bears its sequence number and serializer.
+type refusal struct {
+	answersConnect bool
+	text           string
+	dialect        wire.Dialect // where it is not that of the header read
+}
+
+// reject refuses a client that is at fault, or one too many.
+func (s *Session) reject(now time.Duration, r Reason, f refusal) {
+	s.countRejected(r)
+	s.refuse(now, r, f)
+}
+
+// refuse answers a client that has no endpoint yet with CONNECTFAIL and ends
+// the session.
+func (s *Session) refuse(now time.Duration, r Reason, f refusal) {
+	w := wire.Refusal{Dialect: f.dialect, Text: f.text}
+	g := s.greeting
+	if w.Dialect == 0 {
+		w.Dialect = s.env.DefaultDialect
+		if g.known {
+			w.Dialect = g.head.Dialect
+		}
+	}
+	if f.answersConnect {
+		w.Serializer, w.Seq, w.Correlation = g.head.Serializer(), g.head.Seq, g.correlation
+	}
+	s.do(Action{Op: Send, Port: Client, Bytes: wire.AppendConnectFail(nil, w)})
+	s.finish(now, r, backend.Cancelled)
+}

@@ -1,0 +1,184 @@
+package router
+
+import (
+	"errors"
+	"time"
+
+	"github.com/pyro-dispatch/pyro-dispatch/backend"
+	"github.com/pyro-dispatch/pyro-dispatch/metrics"
+	"github.com/pyro-dispatch/pyro-dispatch/wire"
+)
+
+// acquire asks for the next endpoint, under a new port.
+func (s *Session) acquire() {
+	s.state = inAcquiring
+	s.lastLeg++
+	s.leg = s.lastLeg
+	s.lease = nil
+	s.do(Action{Op: Acquire, Port: s.leg, Attempt: s.greeting.attempt})
+}
+
+// Granted delivers the lease that Acquire asked for under port p. answerIn is
+// how long the endpoint may take to answer the CONNECT.
+func (s *Session) Granted(now time.Duration, p Port, l *backend.Lease, answerIn time.Duration) {
+	if s.state != inAcquiring || p != s.leg {
+		s.do(Action{Op: Release, Port: p, Lease: l, Outcome: backend.Cancelled})
+		return
+	}
+	s.state = inGreeting
+	s.lease = l
+	s.deadline = now + max(answerIn, 1)
+	s.do(Action{Op: Send, Port: p, Bytes: s.greeting.message})
+}
+
+// Unreachable says that Acquire under port p failed, and why.
+func (s *Session) Unreachable(now time.Duration, p Port, err error) {
+	if s.state != inAcquiring || p != s.leg {
+		return
+	}
+	s.summary.Err = err
+	s.refuse(now, ReasonUnreachable, refusal{answersConnect: true, text: unreachableText(s.route)})
+}
+
+// failover gives up an endpoint that did not answer the CONNECT as it should.
+// A CONNECT is not a call: the next endpoint gets the same one.
+func (s *Session) failover(o backend.Outcome) {
+	s.do(Action{Op: Release, Port: s.leg, Lease: s.lease, Outcome: o})
+	s.replyLeft = 0
+	s.deadline = 0
+	s.acquire()
+}
+
+// replyData takes what the endpoint sends. It is forwarded as it comes, except
+// that a header goes on only when it is complete and found good.
+func (s *Session) replyData(now time.Duration, b []byte) (t Taken) {
+	for t.Consumed < len(b) && t.Need == 0 {
+		rest := b[t.Consumed:]
+		if s.replyLeft == 0 {
+			h, err := wire.ParseHead(rest)
+			if errors.Is(err, wire.ErrShort) {
+				t.Need = shortOf(rest)
+				break
+			}
+			if o, good := s.nextReply(&h, err); !good {
+				t.Forward, t.Consumed = t.Consumed, len(b)
+				s.garbled(now, o, err)
+				break
+			}
+		}
+		n := min(s.replyLeft, int64(len(rest)))
+		t.Consumed += int(n)
+		t.Forward = t.Consumed
+		s.replyMoved(now, n)
+		if s.state != inOpen && s.state != inGreeting {
+			t.Consumed = len(b) // refused by the daemon: nothing follows
+			break
+		}
+	}
+	t.To = Client
+	t.Body = s.replyLeft
+	if s.clientGone {
+		t.Forward, t.Consumed, t.Need, t.Body = 0, len(b), 0, 0
+	}
+	return t
+}
+
+// nextReply looks at the header of a new message from the endpoint.
+func (s *Session) nextReply(h *wire.Head, err error) (backend.Outcome, bool) {
+	switch {
+	case err != nil:
+		return backend.Garbled, false
+	case s.state == inGreeting && h.Dialect != s.dialect:
+		s.lease.Learn(h.Dialect)
+		return backend.OtherDialect, false
+	case h.Dialect != s.dialect || h.BodyLen() > s.env.Limits.Message || !s.expects(h.Type):
+		return backend.Garbled, false
+	}
+	if s.state == inGreeting {
+		s.answered(h)
+	}
+	s.replyFlags = *h
+	s.replyLeft = h.Len()
+	return 0, true
+}
+
+// answered: the endpoint has begun to answer the CONNECT, so it is the one.
+func (s *Session) answered(h *wire.Head) {
+	s.lease.Answered(h.Dialect)
+	s.deadline = 0
+	s.summary.Endpoint = s.lease.Endpoint.Address.String()
+	s.greeting = nil
+}
+
+func (s *Session) expects(t wire.Type) bool {
+	switch {
+	case s.state == inGreeting:
+		return t == wire.ConnectOK || t == wire.ConnectFail
+	case s.calls.len() == 0:
+		return false
+	case s.calls.oldest().kind == wire.Ping:
+		return t == wire.Ping
+	}
+	return t == wire.Result
+}
+
+// replyMoved counts n bytes of the current reply as on their way.
+func (s *Session) replyMoved(now time.Duration, n int64) {
+	s.replyLeft -= n
+	s.summary.ReplyBytes += n
+	s.route.Calls.Reply(n)
+	if s.replyLeft == 0 {
+		s.replied(now)
+	}
+}
+
+// replied: the reply is complete.
+func (s *Session) replied(now time.Duration) {
+	switch s.replyFlags.Type {
+	case wire.ConnectFail:
+		s.route.Calls.Refused()
+		s.finish(now, ReasonRefused, backend.Refused)
+		return
+	case wire.ConnectOK:
+		s.state = inOpen
+	default:
+		c := s.calls.pop()
+		outcome := metrics.Replied
+		if s.replyFlags.Has(wire.Exception) && !s.replyFlags.Has(wire.ItemStream) {
+			outcome = metrics.Raised
+		}
+		s.route.Calls.Ended(outcome, c.elapsed(now).Seconds())
+	}
+	s.resume()
+	if s.atRest() {
+		s.rested(now)
+	}
+}
+
+func (s *Session) resume() {
+	if s.paused {
+		s.paused = false
+		s.do(Action{Op: Resume, Port: Client})
+	}
+}
+
+// rested: no call is under way. A client that has said its last may go now.
+func (s *Session) rested(now time.Duration) {
+	switch {
+	case s.inputEnd != "":
+		s.finish(now, s.inputEnd, backend.Served)
+	case s.draining:
+		s.do(Action{Op: Settle, Port: Client})
+	}
+}
+
+// garbled: the endpoint sent what Pyro does not send. Before its answer to the
+// CONNECT that only means another endpoint; later it ends the session.
+func (s *Session) garbled(now time.Duration, o backend.Outcome, err error) {
+	if s.state == inGreeting && s.greeting != nil {
+		s.failover(o)
+		return
+	}
+	s.summary.Err = err
+	s.finish(now, ReasonGarbled, o)
+}

@@ -1,0 +1,225 @@
+package router
+
+import (
+	"net/netip"
+	"time"
+
+	"github.com/pyro-dispatch/pyro-dispatch/backend"
+	"github.com/pyro-dispatch/pyro-dispatch/metrics"
+	"github.com/pyro-dispatch/pyro-dispatch/wire"
+)
+
+// Session is one client's conversation, from its first byte to its last. It is
+// a state machine: its driver calls a method when something has happened, one
+// at a time, and then carries out what Taken and Actions ask. It never blocks,
+// and a call through an open session allocates nothing.
+//
+// In mode session, the only one so far, a client's CONNECT finds an endpoint
+// and both are joined until either goes:
+//
+//	Handshake ── CONNECT complete, route found ──► Acquiring
+//	Acquiring ── lease granted ──► Greeting (the CONNECT is sent as it came)
+//	Greeting  ── no proper answer in time ──► Acquiring (the next endpoint)
+//	Greeting  ── CONNECTOK ──► Idle
+//	Idle ──► Sending ──► Waiting ──► Replying ──► Idle
+//	any       ── refusal, daemon gone, drained ──► Lingering
+//	any       ── client gone ──► Closed;  Lingering ── client gone, or time ──► Closed
+//
+// Lingering is a closed door that still takes in what the client says: closing
+// a socket with unread bytes makes the kernel send RST, which can destroy the
+// very message that explains why.
+type Session struct {
+	env      *Env
+	source   netip.Addr
+	observer Observer
+	denied   *denial
+
+	state    phase
+	deadline time.Duration // when Tick has something to do; 0: never
+	actions  []Action
+
+	// The handshake, dropped once it is answered.
+	greeting *greeting
+	dialect  wire.Dialect
+	route    *Route
+
+	leg     Port // the live leg, or the one being acquired; 0: none yet
+	lastLeg Port
+	lease   *backend.Lease
+
+	requestLeft int64 // bytes of the current request still to come
+	oneway      call  // the current request, where it is oneway
+	sendOneway  bool
+	replyLeft   int64
+	replyFlags  wire.Head // of the current reply
+	calls       callQueue
+
+	paused     bool // the client's bytes wait for a Resume
+	clientEOF  bool
+	clientGone bool // nothing can be written to the client any more
+	legBroken  bool // nothing can be written to the leg any more
+	inputEnd   Reason
+	draining   bool
+
+	summary Summary
+}
+
+// greeting is what is kept of a CONNECT until it has been answered.
+type greeting struct {
+	head        wire.Head
+	known       bool // head is set
+	correlation [16]byte
+	message     []byte // the whole CONNECT as it came
+	attempt     *backend.Attempt
+}
+
+type phase uint8
+
+const (
+	inHandshake phase = iota
+	inAcquiring
+	inGreeting
+	inOpen
+	inLingering
+	inClosed
+)
+
+// State is what a session is doing, for people to look at.
+type State string
+
+// The states.
+const (
+	Handshake State = "handshake"
+	Acquiring State = "acquiring"
+	Greeting  State = "greeting"
+	Idle      State = "idle"
+	Sending   State = "sending"
+	Waiting   State = "waiting"
+	Replying  State = "replying"
+	Lingering State = "lingering"
+	Closed    State = "closed"
+)
+
+// Limits bound what a client may send. All are in bytes.
+type Limits struct {
+	Message         int64 // annotations and data of any message
+	Annotations     int64 // of a request; replies may carry as many as fit Message
+	Handshake       int64 // the whole CONNECT
+	StoreAndForward int64 // requests up to this length go on only when complete
+}
+
+// Env is what the sessions of one listener share. It does not change.
+type Env struct {
+	Listener       string
+	Table          func() *Table // the routes in force
+	Limits         Limits
+	DefaultDialect wire.Dialect  // of refusals to peers whose dialect is unknown
+	HandshakeTime  time.Duration // from accept to a complete CONNECT
+	RequestTime    time.Duration // from the first to the last byte of a stored request
+	LingerTime     time.Duration // in the state Lingering
+	Metrics        *metrics.Listener
+}
+
+// Observer hears what an operator should read about a session. It is called
+// from within events, and may look at the session but deliver no event.
+type Observer interface {
+	// CallFailed: a call that had begun got no complete reply, or could not be
+	// sent completely.
+	CallFailed(c FailedCall)
+}
+
+// FailedCall describes a call for the log.
+type FailedCall struct {
+	Type           wire.Type
+	Outcome        metrics.Outcome
+	Correlation    [16]byte
+	HasCorrelation bool
+	Elapsed        time.Duration // since the request was complete; 0 where it never was
+}
+
+// Summary is what the log says of a session when it has ended.
+type Summary struct {
+	Reason       Reason
+	Err          error // the cause, where there is one
+	Object       string
+	Serializer   wire.Serializer
+	Correlation  [16]byte // of the CONNECT; zero where it had none
+	Endpoint     string
+	Calls        uint64
+	RequestBytes int64
+	ReplyBytes   int64
+}
+
+// New makes the session of a client from source, which is the zero Addr on a
+// Unix socket. now is the time since the driver's own epoch, as in every event.
+func New(env *Env, source netip.Addr, o Observer, now time.Duration) *Session {
+	return &Session{
+		env:      env,
+		source:   source,
+		observer: o,
+		deadline: now + env.HandshakeTime,
+		greeting: &greeting{},
+	}
+}
+
+// Deny makes the session refuse its client, whatever it asks for, with text. It
+// is called before the first event. (A client learns best why it is refused
+// when it has said hello and in which serializer it reads.)
+func (s *Session) Deny(r Reason, text string) { s.denied = &denial{reason: r, text: text} }
+
+type denial struct {
+	reason Reason
+	text   string
+}
+
+// Deadline is the time at which Tick wants to be called, 0 for never. It may
+// have changed after any event.
+func (s *Session) Deadline() time.Duration { return s.deadline }
+
+// Actions returns what is to be done now, in order, and forgets it. Bytes that
+// the last Taken asks to be forwarded go before any of it.
+func (s *Session) Actions() []Action {
+	a := s.actions
+	s.actions = nil
+	return a
+}
+
+// Route is the client's route, nil before it is found.
+func (s *Session) Route() *Route { return s.route }
+
+// Dialect is the client's dialect, 0 before it is known.
+func (s *Session) Dialect() wire.Dialect { return s.dialect }
+
+// Summary is what has been counted so far. Reason is set when the session has
+// ended or begun to.
+func (s *Session) Summary() Summary { return s.summary }
+
+// State says what the session is doing.
+func (s *Session) State() State {
+	switch s.state {
+	case inHandshake:
+		return Handshake
+	case inAcquiring:
+		return Acquiring
+	case inGreeting:
+		return Greeting
+	case inLingering:
+		return Lingering
+	case inClosed:
+		return Closed
+	}
+	switch {
+	case s.replyLeft > 0:
+		return Replying
+	case s.requestLeft > 0:
+		return Sending
+	case s.calls.len() > 0:
+		return Waiting
+	}
+	return Idle
+}
+
+// atRest: no call has begun that has not ended.
+func (s *Session) atRest() bool {
+	return s.calls.len() == 0 && s.requestLeft == 0 && s.replyLeft == 0
+}

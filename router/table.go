@@ -1,0 +1,73 @@
+package router
+
+import (
+	"net/netip"
+	"slices"
+
+	"github.com/pyro-dispatch/pyro-dispatch/backend"
+	"github.com/pyro-dispatch/pyro-dispatch/metrics"
+	"github.com/pyro-dispatch/pyro-dispatch/wire"
+)
+
+// Route sends the clients that match it to a cluster. Every empty condition is
+// met by every client; a condition with several values by any of them.
+type Route struct {
+	Name        string
+	Listeners   []string
+	Objects     []Glob
+	Dialects    []wire.Dialect
+	Serializers []wire.Serializer
+	Sources     []netip.Prefix
+
+	Cluster *backend.Cluster
+	Calls   *metrics.Calls
+}
+
+// Request is what is known of a client when its CONNECT has been read.
+type Request struct {
+	Listener string
+	// Object is the id the client asks for. ObjectKnown is false where the
+	// CONNECT names none (Pyro4 with METADATA off) or could not be read.
+	Object      string
+	ObjectKnown bool
+	Dialect     wire.Dialect
+	Serializer  wire.Serializer
+	// Source is the client's address, the zero Addr on a Unix socket.
+	Source netip.Addr
+}
+
+func (r *Route) matches(q *Request) bool {
+	return (len(r.Listeners) == 0 || slices.Contains(r.Listeners, q.Listener)) &&
+		(len(r.Dialects) == 0 || slices.Contains(r.Dialects, q.Dialect)) &&
+		(len(r.Serializers) == 0 || slices.Contains(r.Serializers, q.Serializer)) &&
+		(len(r.Sources) == 0 || r.matchesSource(q.Source)) &&
+		(len(r.Objects) == 0 || q.ObjectKnown && r.matchesObject(q.Object))
+}
+
+func (r *Route) matchesSource(a netip.Addr) bool {
+	a = a.Unmap().WithZone("")
+	return slices.ContainsFunc(r.Sources, func(p netip.Prefix) bool { return p.Contains(a) })
+}
+
+func (r *Route) matchesObject(id string) bool {
+	return slices.ContainsFunc(r.Objects, func(g Glob) bool { return g.Match(id) })
+}
+
+// Table is the list of routes in order of preference. It never changes; a new
+// configuration is a new Table.
+type Table struct {
+	routes []*Route
+}
+
+// NewTable makes a table of routes, which the caller no longer changes.
+func NewTable(routes []*Route) *Table { return &Table{routes: routes} }
+
+// Find returns the first route that matches, nil where none does.
+func (t *Table) Find(q *Request) *Route {
+	for _, r := range t.routes {
+		if r.matches(q) {
+			return r
+		}
+	}
+	return nil
+}
