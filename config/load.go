@@ -95,16 +95,18 @@ func (c *Config) fillIn() {
 	for _, r := range c.Routes {
 		taken[r.Name] = true
 	}
+	tried := make(map[string]int) // cluster: the last number given to a route of it
 	for i := range c.Routes {
 		r := &c.Routes[i]
 		if r.Name != "" || r.Cluster == "" {
 			continue
 		}
-		r.Name = r.Cluster
-		for n := 2; taken[r.Name]; n++ {
-			r.Name = r.Cluster + "-" + strconv.Itoa(n)
+		n := max(1, tried[r.Cluster])
+		for r.Name = r.Cluster; taken[r.Name]; r.Name = r.Cluster + "-" + strconv.Itoa(n) {
+			n++
 		}
 		taken[r.Name] = true
+		tried[r.Cluster] = n
 	}
 	for i := range c.Clusters {
 		cluster := &c.Clusters[i]

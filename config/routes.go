@@ -140,36 +140,41 @@ func (v *validator) unreadMatches() map[string]bool {
 // sound, not complete: it compares values, and does not work out that one
 // pattern includes another or that two networks add up to a third.
 func (m *Match) covers(other *Match) bool {
-	return coversList(m.Listener, other.Listener, equal) &&
+	return coversList(m.Listener, other.Listener, slices.Contains) &&
 		coversList(m.Object, other.Object, coversPattern) &&
-		coversList(m.Dialect, other.Dialect, equal) &&
-		coversList(m.Serializer, other.Serializer, equal) &&
+		coversList(m.Dialect, other.Dialect, slices.Contains) &&
+		coversList(m.Serializer, other.Serializer, slices.Contains) &&
 		coversList(m.Source, other.Source, coversPrefix)
 }
 
 // coversList compares one key of two matches, where no values mean that any is
 // good, also one that cannot be known.
-func coversList[T any](wide, narrow []T, covers func(wide, narrow T) bool) bool {
-	if len(wide) == 0 {
-		return true
-	}
-	if len(narrow) == 0 {
-		return false
+func coversList[T any](wide, narrow []T, covers func([]T, T) bool) bool {
+	if len(wide) == 0 || len(narrow) == 0 {
+		return len(wide) == 0
 	}
 	for _, n := range narrow {
-		if !slices.ContainsFunc(wide, func(w T) bool { return covers(w, n) }) {
+		if !covers(wide, n) {
 			return false
 		}
 	}
 	return true
 }
 
-func equal[T comparable](wide, narrow T) bool { return wide == narrow }
-
-func coversPattern(wide, narrow Pattern) bool {
-	return wide == "*" || wide == narrow
+func coversPattern(wide []Pattern, narrow Pattern) bool {
+	for _, w := range wide {
+		if w == narrow || w == "*" {
+			return true
+		}
+	}
+	return false
 }
 
-func coversPrefix(wide, narrow netip.Prefix) bool {
-	return wide.Bits() <= narrow.Bits() && wide.Contains(narrow.Addr())
+func coversPrefix(wide []netip.Prefix, narrow netip.Prefix) bool {
+	for _, w := range wide {
+		if w.Bits() <= narrow.Bits() && w.Contains(narrow.Addr()) {
+			return true
+		}
+	}
+	return false
 }
