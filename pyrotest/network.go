@@ -15,7 +15,8 @@ import (
 // ready; set its fields before first use. Addresses are "192.0.2.1:9999",
 // "[2001:db8::1]:9999" or "unix:/path"; a name in place of the IP address
 // gets one of 198.51.100.0/24, and none at all is 192.0.2.1. Nothing is
-// compared with the machine's real addresses.
+// compared with the machine's real addresses. As at dual-stack listeners, the
+// IP of a *net.TCPAddr may be an IPv4 address in its 16-byte form.
 type Network struct {
 	// Buffer is how many bytes one direction of a connection holds before
 	// Write blocks; 64 KiB where 0.

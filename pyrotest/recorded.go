@@ -7,7 +7,9 @@ import (
 	"sync"
 )
 
-// RecordedConn is a net.Conn that can remember the bytes that passed.
+// RecordedConn is a net.Conn that can remember the bytes that passed. (What a
+// Write that failed left over is taken back, which is exact as long as nobody
+// else writes at the same time.)
 type RecordedConn struct {
 	net.Conn
 	record bool
@@ -27,10 +29,15 @@ func (c *RecordedConn) Read(b []byte) (int, error) {
 }
 
 func (c *RecordedConn) Write(b []byte) (int, error) {
-	n, err := c.Conn.Write(b)
-	if c.record {
+	if c.record { // before the peer can act on it
 		c.mu.Lock()
-		c.sent = append(c.sent, b[:n]...)
+		c.sent = append(c.sent, b...)
+		c.mu.Unlock()
+	}
+	n, err := c.Conn.Write(b)
+	if c.record && n < len(b) {
+		c.mu.Lock()
+		c.sent = c.sent[:len(c.sent)-(len(b)-n)]
 		c.mu.Unlock()
 	}
 	return n, err
