@@ -25,7 +25,7 @@ class Normalizer:
         self.run = run
 
     def text(self, text):
-        if len(text) > 100_000:  # a payload, not a message that could name an address
+        if len(text) > 150_000:  # a payload, not a message that could name an address
             return {"text": len(text), "sha256": hashlib.sha256(text.encode()).hexdigest()}
         text = ADDRESS.sub("<address>", text.replace(self.run, "<run>"))
         text = LOAD.sub(r"<n> \1", HEX_ADDRESS.sub("<0x>", text))
