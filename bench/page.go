@@ -60,7 +60,9 @@ What pyro-dispatch costs, beside the direct connection and HAProxy in TCP mode.
 - Load generator, proxy and daemon are processes on one machine, over loopback, and share its cores. So calls per second and times say how
   the contenders compare, not what a network of machines would do. **CPU time per call** is the figure that carries over best: it is what one core's worth of proxy can serve.
 - Contenders take turns of a few seconds, directly after one another, and another begins in each round. "× 0.85" is the median over the rounds of the ratio *within* a round;
-  the range after it is the lowest and highest round. Figures without × are medians over the rounds. Where ranges overlap 1, call it a draw.
+  the range after it is the lowest and highest round. Figures without × are medians over the rounds. Where a range contains 1, call it a draw.
+- What other processes take of the machine shows in calls per second and times, p99 first, and hardly in CPU time per call and memory.
+  For a page worth keeping run it on a quiet machine.
 - A connection has one call in flight and makes the next when the reply is here. Requests and replies are of the same size; headers (40 bytes each way) come on top.
 - CPU time is user and system time of the whole proxy process, in ticks of 10 ms. The kernel's work for a packet that it does in an interrupt is charged to
   whoever is running, in part to daemon and load generator: the same for all contenders.
