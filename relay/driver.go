@@ -32,6 +32,9 @@ type driver struct {
 	ended   chan struct{}      // closed by Close; made by whoever must wait for it
 	over    bool               // Close was asked for
 	resume  chan struct{}      // holds a token where the client's bytes may be shown again
+	parking bool               // goroutines are asked to leave, or have left
+	away    goroutines         // those that have left
+	ticket  int32              // the session's in the lot
 
 	timer timer // the server's wheel's
 }
@@ -55,11 +58,18 @@ func newDriver(l *listener, c net.Conn, source netip.Addr) *driver {
 	return d
 }
 
-// runClient is the client's goroutine. It is the last to look at the session
-// unless the leg's still runs.
+// run begins the session.
+func (d *driver) run() {
+	d.event(func(time.Duration) {}) // sets the wheel for the handshake's deadline
+	d.runClient()
+}
+
+// runClient is the client's goroutine.
 func (d *driver) runClient() {
-	d.event(func(time.Duration) {}) // arms the handshake's deadline
-	(&pump{d: d, port: router.Client, src: d.client}).run()
+	p := pump{d: d, port: router.Client, src: d.client, self: clientGoroutine}
+	if p.run() == parked {
+		return
+	}
 	d.leave()
 }
 
@@ -91,9 +101,20 @@ func (d *driver) runLeg() {
 			d.leg, d.legPort = leg, w.port
 			d.session.Granted(now, w.port, lease, time.Until(lease.AnswerBy))
 		})
-		(&pump{d: d, port: w.port, src: leg}).run()
+		// A stack that has dialed does not shrink again: read on a new one.
+		go d.runLegFrom(leg, w.port)
+		return
 	}
 	d.leave()
+}
+
+// runLegFrom is the leg's goroutine from a leg that is connected.
+func (d *driver) runLegFrom(leg *link, port router.Port) {
+	p := pump{d: d, port: port, src: leg, self: legGoroutine}
+	if p.run() == parked {
+		return
+	}
+	d.runLeg()
 }
 
 // leave counts a goroutine out; the last one ends the session's account.
@@ -107,18 +128,25 @@ func (d *driver) leave() {
 	}
 }
 
-// event delivers one event, and does what it brings about.
+// event delivers one event, and does what it brings about. That needs the
+// session's goroutines: one that is parked, or about to be, gets them back.
 func (d *driver) event(deliver func(now time.Duration)) {
 	d.mu.Lock()
-	deliver(d.listener.server.now())
-	actions := d.afterEvent()
+	d.unparkLocked()
+	now := d.listener.server.now()
+	deliver(now)
+	actions := d.afterEvent(now)
 	d.mu.Unlock()
 	d.perform(actions)
 }
 
-// afterEvent is called with the lock held.
-func (d *driver) afterEvent() []router.Action {
-	d.listener.server.wheel.set(&d.timer, d.session.Deadline())
+// afterEvent sets the wheel for what the event has changed. The lock is held.
+func (d *driver) afterEvent(now time.Duration) []router.Action {
+	due := d.session.Deadline()
+	if due == 0 && d.canPark() {
+		due = now + parkAfter
+	}
+	d.listener.server.wheel.set(&d.timer, due)
 	return d.session.Actions()
 }
 
@@ -142,7 +170,7 @@ func (d *driver) perform(actions []router.Action) {
 			d.token()
 		case router.Settle:
 			// Wakes the reader, who sees that it is not a timeout of its own.
-			d.client.conn.SetReadDeadline(time.Unix(1, 0))
+			timeOut(d.client)
 		case router.CloseWrite:
 			if l := d.link(a.Port); l != nil {
 				l.closeWrite()
@@ -271,8 +299,16 @@ func (d *driver) waitMemory(n int) error {
 	return d.listener.server.memory.take(ctx, n)
 }
 
-// tick is the wheel's call when the session's deadline has passed.
+// tick is the wheel's call: the session's deadline has passed, or it has been
+// idle.
 func (d *driver) tick() {
+	d.mu.Lock()
+	idle := d.session.Deadline() == 0
+	d.mu.Unlock()
+	if idle {
+		d.park()
+		return
+	}
 	d.event(func(now time.Duration) { d.session.Tick(now) })
 }
 

@@ -95,7 +95,7 @@ func (l *listener) start(c net.Conn) {
 	}
 	l.metrics.Started.Inc()
 	l.metrics.Sessions.Inc()
-	go d.runClient()
+	go d.run()
 }
 
 // admit enters the driver, as denied where a limit is reached. It returns false

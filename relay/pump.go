@@ -16,6 +16,7 @@ type pump struct {
 	d    *driver
 	port router.Port
 	src  *link
+	self goroutines
 	buf  buffer
 
 	// What the last show brought, and what of it is still to be done.
@@ -33,8 +34,16 @@ type pump struct {
 	quiet bool // asked to settle: do not wait for more, say Quiet
 }
 
-// run returns when the connection has ended.
-func (p *pump) run() {
+// exit is why a pump has stopped.
+type exit bool
+
+const (
+	ended  exit = false // the connection has ended
+	parked exit = true  // the goroutine is to end, and the connection goes on
+)
+
+// run returns when the connection has ended or the session parks.
+func (p *pump) run() exit {
 	defer func() { p.buf.drop(p.memory()) }()
 	read := p.readPlain
 	if p.src.raw != nil {
@@ -53,11 +62,14 @@ func (p *pump) run() {
 		switch {
 		case err == nil:
 		case errors.Is(err, os.ErrDeadlineExceeded):
+			if p.d.parks(p.self, len(p.buf.b)) {
+				return parked
+			}
 			p.src.conn.SetReadDeadline(time.Time{})
 			p.quiet = true
 		default:
-			p.ended(err)
-			return
+			p.end(err)
+			return ended
 		}
 		if p.lull {
 			p.lull, p.quiet = false, false
@@ -132,8 +144,10 @@ func (p *pump) readPlain() error {
 func (p *pump) show() {
 	d := p.d
 	d.mu.Lock()
-	p.taken = d.session.Data(d.listener.server.now(), p.port, p.buf.b)
-	p.actions = d.afterEvent()
+	d.unparkLocked()
+	now := d.listener.server.now()
+	p.taken = d.session.Data(now, p.port, p.buf.b)
+	p.actions = d.afterEvent(now)
 	p.dst = d.linkLocked(p.taken.To)
 	d.mu.Unlock()
 
@@ -209,8 +223,8 @@ func (p *pump) moveBody() {
 	p.readErr = readErr
 }
 
-// ended delivers the end of the connection.
-func (p *pump) ended(err error) {
+// end delivers the end of the connection.
+func (p *pump) end(err error) {
 	switch {
 	case errors.Is(err, net.ErrClosed):
 		// by ourselves: the session knows

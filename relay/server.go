@@ -30,6 +30,7 @@ type Server struct {
 	drainTime time.Duration
 	memory    *memory
 	wheel     *wheel
+	lot       *lot // nil: nobody parks
 	log       *zap.Logger
 	epoch     time.Time
 }
@@ -63,6 +64,9 @@ func (s *Server) Serve(ctx context.Context) error {
 	background, stop := context.WithCancel(context.Background())
 	var running sync.WaitGroup
 	running.Go(func() { s.wheel.run(background) })
+	if s.lot = newLot(); s.lot != nil {
+		running.Go(func() { s.lot.run(background) })
+	}
 	for _, l := range s.listeners {
 		running.Go(l.accept)
 	}

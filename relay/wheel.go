@@ -28,30 +28,31 @@ type wheel struct {
 // timer is one driver's place in the wheel.
 type timer struct {
 	driver *driver
-	due    time.Duration // under the driver's lock; 0: none
+
+	// Under the driver's lock.
+	due    time.Duration // 0: none
+	queued int64         // the tick at which fire will come; 0: none
 
 	// Under the wheel's lock.
 	slot, index int
-	at          int64 // the tick it is queued for; 0: not queued
+	at          int64 // the tick of its slot; 0: in none
 }
 
 func newWheel(now func() time.Duration) *wheel { return &wheel{now: now} }
 
 // set moves t's deadline to due, 0 for none. The driver's lock is held.
 func (w *wheel) set(t *timer, due time.Duration) {
-	if t.due == due {
-		return
-	}
 	t.due = due
 	if due == 0 {
 		return
 	}
 	tick := int64(due/wheelTick) + 1
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if t.at != 0 && t.at <= tick {
+	if t.queued != 0 && t.queued <= tick {
 		return
 	}
+	t.queued = tick
+	w.mu.Lock()
+	defer w.mu.Unlock()
 	w.remove(t)
 	w.insert(t, tick)
 }
@@ -123,7 +124,7 @@ func (t *timer) fire() {
 	w := d.listener.server.wheel
 	d.mu.Lock()
 	due := t.due
-	t.due = 0
+	t.due, t.queued = 0, 0
 	if due > w.now() {
 		w.set(t, due)
 		due = 0

@@ -1,0 +1,92 @@
+package relay
+
+import (
+	"time"
+
+	"github.com/pyro-dispatch/pyro-dispatch/router"
+)
+
+// goroutines is a set of a session's two goroutines.
+type goroutines uint8
+
+const (
+	clientGoroutine goroutines = 1 << iota
+	legGoroutine
+	bothGoroutines = clientGoroutine | legGoroutine
+)
+
+// Parking takes three steps. The wheel finds a session that has been idle and
+// asks both goroutines to leave, by letting their reads time out. Each one
+// leaves, unless a call has begun meanwhile. When the last has left, the
+// session is entered in the lot. Whatever happens on either connection from the
+// time that its goroutine stopped reading makes the lot wake the session, and so
+// does every event; it then gets both goroutines anew.
+
+// canPark: the session is at rest and both its connections can be watched
+// without a goroutine. The lock is held.
+func (d *driver) canPark() bool {
+	return d.listener.server.lot != nil && d.leg != nil && d.client.raw != nil && d.leg.raw != nil &&
+		d.session.State() == router.Idle
+}
+
+// park asks the goroutines to leave.
+func (d *driver) park() {
+	d.mu.Lock()
+	ask := d.canPark() && !d.parking && d.away == 0
+	d.parking = d.parking || ask
+	leg := d.leg
+	d.mu.Unlock()
+	if ask {
+		timeOut(d.client)
+		timeOut(leg)
+	}
+}
+
+// timeOut makes the reader of l return.
+func timeOut(l *link) { l.conn.SetReadDeadline(time.Unix(1, 0)) }
+
+// parks is asked by a goroutine whose read has timed out: it leaves if true,
+// and has nothing more to do with the session.
+func (d *driver) parks(which goroutines, kept int) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if !d.parking {
+		return false
+	}
+	if kept > 0 || !d.canPark() {
+		d.unparkLocked()
+		return false
+	}
+	d.away |= which
+	if d.away == bothGoroutines && d.listener.server.lot.add(d) != nil {
+		d.away &^= which
+		d.unparkLocked()
+		return false
+	}
+	return true
+}
+
+// unpark gives a session that is parked, or about to be, its goroutines back.
+func (d *driver) unpark() {
+	d.mu.Lock()
+	d.unparkLocked()
+	d.mu.Unlock()
+}
+
+func (d *driver) unparkLocked() {
+	if !d.parking {
+		return
+	}
+	if d.away == bothGoroutines {
+		d.listener.server.lot.remove(d)
+	}
+	if d.away&clientGoroutine != 0 {
+		d.client.conn.SetReadDeadline(time.Time{})
+		go d.runClient()
+	}
+	if d.away&legGoroutine != 0 {
+		d.leg.conn.SetReadDeadline(time.Time{})
+		go d.runLegFrom(d.leg, d.legPort)
+	}
+	d.parking, d.away = false, 0
+}

@@ -1,0 +1,150 @@
+package relay
+
+import (
+	"context"
+	"errors"
+	"os"
+	"runtime/debug"
+	"sync"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+const (
+	// parkAfter is how long a session must be idle before its goroutines go.
+	parkAfter = time.Second
+	// After so many sessions have parked, their stacks are worth returning to
+	// the system, but not more often than trimEvery.
+	trimAfter = 500
+	trimEvery = 10 * time.Second
+)
+
+// lot is where idle sessions are parked: they keep their connections and their
+// state, but no goroutine, whose stacks would be most of what an idle session
+// costs. One goroutine watches all parked connections through an epoll
+// instance of the lot's own, which the runtime's poller watches in turn.
+type lot struct {
+	file *os.File // the epoll instance
+	fd   int
+
+	mu     sync.Mutex
+	parked map[int32]*driver // by ticket
+	ticket int32
+
+	untrimmed int // parked since the last trim
+	trimmed   time.Time
+}
+
+// newLot returns nil where the kernel gives no epoll instance: nobody parks
+// then.
+func newLot() *lot {
+	fd, err := unix.EpollCreate1(unix.EPOLL_CLOEXEC)
+	if err != nil {
+		return nil
+	}
+	if err := unix.SetNonblock(fd, true); err != nil {
+		unix.Close(fd)
+		return nil
+	}
+	return &lot{
+		file:   os.NewFile(uintptr(fd), "parked sessions"),
+		fd:     fd,
+		parked: make(map[int32]*driver),
+	}
+}
+
+// run wakes sessions when there is something to read for them, until ctx ends.
+func (k *lot) run(ctx context.Context) {
+	stop := context.AfterFunc(ctx, func() { k.file.Close() })
+	defer stop()
+	raw, err := k.file.SyscallConn()
+	if err != nil {
+		return
+	}
+	events := make([]unix.EpollEvent, 256)
+	for {
+		n := 0
+		err := raw.Read(func(fd uintptr) bool {
+			n, _ = unix.EpollWait(int(fd), events, 0)
+			return n > 0
+		})
+		if err != nil {
+			return // closed
+		}
+		for _, e := range events[:n] {
+			k.mu.Lock()
+			d := k.parked[e.Pad]
+			k.mu.Unlock()
+			if d != nil {
+				d.unpark()
+			}
+		}
+	}
+}
+
+// add parks d. It is called with d's lock held.
+func (k *lot) add(d *driver) error {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	for taken := true; taken; _, taken = k.parked[k.ticket] {
+		k.ticket++
+	}
+	d.ticket = k.ticket
+	if err := errors.Join(k.watch(d.client, d.ticket), k.watch(d.leg, d.ticket)); err != nil {
+		k.unwatch(d)
+		return err
+	}
+	k.parked[d.ticket] = d
+	k.untrimmed++
+	if k.untrimmed == trimAfter {
+		time.AfterFunc(max(parkAfter, time.Until(k.trimmed.Add(trimEvery))), k.trim)
+	}
+	return nil
+}
+
+// remove takes d out. It is called with d's lock held.
+func (k *lot) remove(d *driver) {
+	k.mu.Lock()
+	delete(k.parked, d.ticket)
+	k.mu.Unlock()
+	k.unwatch(d)
+}
+
+// watch reports l's descriptor once, at once where something can be read
+// already. A raw connection's descriptor cannot be closed, and its number not
+// used for another, while Control runs.
+func (k *lot) watch(l *link, ticket int32) error {
+	return k.control(l, unix.EPOLL_CTL_ADD, &unix.EpollEvent{
+		Events: unix.EPOLLIN | unix.EPOLLRDHUP | unix.EPOLLONESHOT,
+		Pad:    ticket,
+	})
+}
+
+func (k *lot) unwatch(d *driver) {
+	for _, l := range []*link{d.client, d.leg} {
+		_ = k.control(l, unix.EPOLL_CTL_DEL, nil) // a closed one has left by itself
+	}
+}
+
+func (k *lot) control(l *link, op int, e *unix.EpollEvent) error {
+	var err error
+	controlErr := l.raw.Control(func(fd uintptr) {
+		if e != nil {
+			e.Fd = int32(fd)
+		}
+		err = unix.EpollCtl(k.fd, op, int(fd), e)
+	})
+	if controlErr != nil {
+		return controlErr
+	}
+	return err
+}
+
+// trim returns the memory of many parked sessions' stacks to the system.
+func (k *lot) trim() {
+	k.mu.Lock()
+	k.untrimmed, k.trimmed = 0, time.Now()
+	k.mu.Unlock()
+	debug.FreeOSMemory()
+}
