@@ -146,7 +146,7 @@ func (r *jsonReader) str() ([]byte, error) {
 
 // jsonEscapeLen is the length of the escape sequence that b begins with, 0 if it is none.
 func jsonEscapeLen(b []byte) int {
-	if len(b) < 2 {
+	if len(b) < 2 || b[0] != '\\' {
 		return 0
 	}
 	switch b[1] {

@@ -9,7 +9,8 @@ import (
 
 // marshalObject reads a marshalled dict. Like marshal.loads it ignores what follows.
 func marshalObject(data []byte, lim Limits) (string, error) {
-	r := pymarshal.NewReader(data, pymarshal.Limits{Depth: lim.Depth, Items: lim.Items})
+	// The dict itself is one level, which Skip does not see.
+	r := pymarshal.NewReader(data, pymarshal.Limits{Depth: lim.Depth - 1, Items: lim.Items})
 	v, err := marshalBinding(&r)
 	if err != nil {
 		return "", marshalError(err)

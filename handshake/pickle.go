@@ -2,6 +2,7 @@ package handshake
 
 import (
 	"fmt"
+	"sync"
 )
 
 // pickleMachine follows a pickle of protocol 0 to 5 on an abstract stack, which knows strings and dicts and no
@@ -14,6 +15,7 @@ import (
 type pickleMachine struct {
 	data  []byte
 	pos   int
+	frame int // end of the current frame
 	items int // limit on each of the tables below
 
 	stack []pickled
@@ -49,37 +51,61 @@ type pickledDict struct {
 	unsure bool    // an opaque key may have been "object"
 }
 
+// pickleMachines keeps the tables of earlier runs: an ordinary pickle takes no allocation but the id.
+var pickleMachines = sync.Pool{New: func() any { return new(pickleMachine) }}
+
+// keptValues is the size up to which a table is kept.
+const keptValues = 1024
+
 // pickleObject runs a pickle. Like pickle.loads it ignores what follows.
 func pickleObject(data []byte, lim Limits) (string, error) {
-	// An ordinary pickle fits these, so that it takes no allocation.
-	var stack, memo [32]pickled
-	var dicts [8]pickledDict
-	var marks [8]uint32
-	m := pickleMachine{data: data, items: lim.Items, stack: stack[:0], marks: marks[:0], memo: memo[:0], dicts: dicts[:0]}
-	for {
-		op, err := m.take(1)
-		if err != nil {
-			return "", err
-		}
-		if op[0] == opStop {
-			break
-		}
-		if err := m.step(op[0]); err != nil {
-			return "", err
-		}
-	}
-	top, err := m.pop(1)
+	m := pickleMachines.Get().(*pickleMachine)
+	defer m.release()
+	m.data, m.items = data, lim.Items
+	top, err := m.run()
 	if err != nil {
 		return "", err
 	}
-	if top[0].kind != aDict {
+	if top.kind != aDict {
 		return "", ErrNoObject
 	}
-	d := m.dicts[top[0].start]
+	d := m.dicts[top.start]
 	if d.unsure {
 		return "", fmt.Errorf("%w: a key that only running the pickle would tell", ErrMalformed)
 	}
 	return m.id(d.object)
+}
+
+// release empties m and gives it back.
+func (m *pickleMachine) release() {
+	empty := pickleMachine{stack: m.stack[:0], marks: m.marks[:0], memo: m.memo[:0], dicts: m.dicts[:0]}
+	if max(cap(m.stack), cap(m.marks), cap(m.memo), cap(m.dicts)) > keptValues {
+		empty = pickleMachine{}
+	}
+	*m = empty
+	pickleMachines.Put(m)
+}
+
+// run does opcodes up to STOP, and returns the value that leaves.
+func (m *pickleMachine) run() (pickled, error) {
+	for {
+		start := m.pos
+		op, err := m.take(1)
+		if err != nil {
+			return pickled{}, err
+		}
+		if op[0] == opStop {
+			return m.top()
+		}
+		if err := m.step(op[0]); err != nil {
+			return pickled{}, err
+		}
+		// Picklers end their frames between opcodes. Given one that ends elsewhere, the unpicklers do not agree: that
+		// of pickle.py refuses it, that of C ignores frames in memory, and loses its place in a file (dill's way).
+		if start < m.frame && m.frame < m.pos {
+			return pickled{}, m.malformed("opcode across the end of a frame")
+		}
+	}
 }
 
 func (m *pickleMachine) id(v pickled) (string, error) {
@@ -128,8 +154,12 @@ func (m *pickleMachine) step(op byte) error {
 			return m.malformed("unknown protocol")
 		}
 		return err
-	case opFrame: // says how much follows; for what is in memory that is of no use
-		_, err := m.length(8)
+	case opFrame:
+		if m.pos <= m.frame {
+			return m.malformed("frame inside a frame")
+		}
+		n, err := m.length(8)
+		m.frame = m.pos + n
 		return err
 
 	// Values that have no bearing on the id.

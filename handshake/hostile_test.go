@@ -1,0 +1,90 @@
+package handshake
+
+import (
+	"bytes"
+	"errors"
+	"runtime"
+	"strings"
+	"testing"
+)
+
+// Payloads of some megabytes that would take hours if a reader did anything quadratic, and gigabytes of
+// memory if it believed a length. The memory is checked; the time is left to the test's own timeout.
+func TestHostile(t *testing.T) {
+	const n = 1 << 21
+	longKey := "V" + strings.Repeat(`\u0061`, n/12) + "\n"
+	cases := []struct {
+		name    string
+		format  Format
+		payload string
+		err     error
+	}{
+		{"open lists", Serpent, strings.Repeat("[", n), ErrLimit},
+		{"open parentheses", Serpent, strings.Repeat("(", n), ErrLimit},
+		{"open dicts in keys", Serpent, strings.Repeat("{", n), ErrLimit},
+		{"joined strings", Serpent, "{" + strings.Repeat("''", n/6*3) + ":1}", ErrNoObject},
+		{"joined strings with blanks", Serpent, "{'object':" + strings.Repeat("'' ", n/3) + "}", nil},
+		{"comments between strings", Serpent, "{'object':" + strings.Repeat("''#\n", n/4) + "}", nil},
+		{"many keys", Serpent, "{" + strings.Repeat("'objecT':1,", n/11) + "'object':''}", nil},
+		{"open strings", Serpent, "{" + strings.Repeat("'\"", n/2), ErrMalformed},
+		{"prefixes", Serpent, "{" + strings.Repeat("b", n), ErrMalformed},
+		{"signs", Serpent, "{1:" + strings.Repeat("-", n), ErrMalformed},
+		{"open lists", JSON, strings.Repeat("[", n), ErrLimit},
+		{"open objects", JSON, strings.Repeat(`{"":`, n/4), ErrLimit},
+		{"many keys", JSON, "{" + strings.Repeat(`"\u006fbjecT":1,`, n/16) + `"object":""}`, nil},
+		{"escaped id", JSON, `{"object":"` + strings.Repeat(`\u0061`, n/6) + `"}`, nil},
+		{"tuple lengths", Marshal, "{N" + strings.Repeat("(\xff\xff\xff\x7f", n/5), ErrMalformed},
+		{"long lists, nested", Marshal, "{N" + strings.Repeat("[\x00\x00\x01\x00", n/5), ErrLimit},
+		{"open dicts", Marshal, strings.Repeat("{", n), ErrLimit},
+		{"references", Marshal, "{N(\xff\xff\x01\x00" + strings.Repeat("\xa9\x00", n/2), ErrLimit},
+		{"references to references", Marshal, "{\xda\x06object" + strings.Repeat("r\x00\x00\x00\x00", n/5/2*2+1) + "0", nil},
+		{"array lengths", Msgpack, "\x81\xa1h" + strings.Repeat("\xdd\xff\xff\xff\xff", n/5), ErrMalformed},
+		{"open maps", Msgpack, strings.Repeat("\x81", n), ErrLimit},
+		{"marks", Pickle, strings.Repeat("(", n), ErrLimit},
+		{"values", Pickle, strings.Repeat("N", n), ErrLimit},
+		{"dicts", Pickle, strings.Repeat("}0", n/2), ErrLimit},
+		{"memo", Pickle, "N" + strings.Repeat("\x94", n), ErrLimit},
+		{"memo indexes far apart", Pickle, "N" + strings.Repeat("r\xff\xff\xff\x00", n/5), ErrLimit},
+		{"long key fetched often", Pickle, "}" + longKey + "\x940" + strings.Repeat("h\x00Ns", n/4) + "U\x06objectU\x00s.", nil},
+		{"items of nothing", Pickle, "}" + strings.Repeat("(u", n/2) + "U\x06objectU\x00s.", nil},
+		{"duplicates", Pickle, "}N" + strings.Repeat("20", n/2) + "0U\x06objectU\x00s.", nil},
+		{"lines", Pickle, "}" + strings.Repeat("I\n0", n/3) + "U\x06objectU\x00s.", nil},
+	}
+	for _, c := range cases {
+		t.Run(c.format.String()+"/"+c.name, func(t *testing.T) {
+			payload := []byte(c.payload)
+			var before, after runtime.MemStats
+			runtime.ReadMemStats(&before)
+			_, err := Object(c.format, false, payload, Limits{})
+			runtime.ReadMemStats(&after)
+			if !errors.Is(err, c.err) {
+				t.Errorf("got %v, want %v", err, c.err)
+			}
+			const bound = 16 << 20 // a few tables of Items entries, each grown step by step
+			if grown := after.TotalAlloc - before.TotalAlloc; grown > bound {
+				t.Errorf("allocated %d bytes, want %d at most", grown, bound)
+			}
+		})
+	}
+}
+
+// A short payload takes little memory whatever it claims.
+func TestHostileShort(t *testing.T) {
+	for _, f := range formats {
+		for c := range 256 {
+			payload := append([]byte{byte(c)}, bytes.Repeat([]byte{0xff}, 20)...)
+			for _, prefix := range []string{"", "}", "{", "\x81", "{N", "}N", "\x80\x04}"} {
+				var before, after runtime.MemStats
+				runtime.ReadMemStats(&before)
+				id, err := Object(f, false, append([]byte(prefix), payload...), Limits{})
+				runtime.ReadMemStats(&after)
+				if grown := after.TotalAlloc - before.TotalAlloc; grown > 16<<10 {
+					t.Errorf("%s %q: allocated %d bytes", f, payload, grown)
+				}
+				if err == nil {
+					t.Errorf("%s %q: got %q", f, payload, id)
+				}
+			}
+		}
+	}
+}
