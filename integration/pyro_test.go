@@ -147,11 +147,6 @@ func (p *proxy) call(t *testing.T, method string, args ...any) any {
 	return p.start(t, method, args...).value(t)
 }
 
-func (p *proxy) release(t *testing.T) {
-	t.Helper()
-	p.do(t, "release", nil).value(t)
-}
-
 func (c *pending) wait(t *testing.T) answer {
 	t.Helper()
 	select {
