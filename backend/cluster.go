@@ -7,7 +7,7 @@ import (
 	"net"
 	"os"
 	"strings"
-	"sync/atomic"
+	"sync"
 	"syscall"
 	"time"
 
@@ -44,13 +44,20 @@ type Cluster struct {
 	endpoints      []*Endpoint
 	connectTimeout time.Duration
 	dialer         Dialer
-	next           atomic.Uint32 // round robin: where the next search begins
+
+	mu    sync.Mutex
+	turns map[wire.Dialect]int // the index in endpoints at which a search begins
 }
 
 // NewCluster makes a cluster. It connects to nothing: daemons are called when
 // a client comes, since a connection without a CONNECT can block one.
 func NewCluster(c ClusterConfig) *Cluster {
-	cl := &Cluster{name: c.Name, connectTimeout: c.ConnectTimeout, dialer: c.Dialer}
+	cl := &Cluster{
+		name:           c.Name,
+		connectTimeout: c.ConnectTimeout,
+		dialer:         c.Dialer,
+		turns:          make(map[wire.Dialect]int),
+	}
 	for _, e := range c.Endpoints {
 		cl.endpoints = append(cl.endpoints, &Endpoint{
 			Address:  e.Address,
@@ -139,28 +146,47 @@ func (c *Cluster) Acquire(ctx context.Context, a *Attempt) (*Lease, error) {
 	}
 }
 
-// pick chooses the next endpoint in turn that suits the attempt. One whose
-// learnt dialect is the other, but was learnt long ago, is better than none.
+// pick chooses the endpoint whose turn it is among those that suit the attempt,
+// nil where none is left.
+//
+// Every search, also one of an attempt that goes on after a failure, begins
+// behind the endpoint that the last one of its dialect chose. So the endpoints
+// that can be connected are chosen strictly in turn, each as often as any
+// other: what would have gone to one that is down, or speaks the other dialect,
+// is spread over all of them instead of falling to its neighbour.
 func (c *Cluster) pick(a *Attempt) *Endpoint {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	i := c.search(a, c.turns[a.Dialect])
+	if i < 0 {
+		return nil
+	}
+	c.turns[a.Dialect] = (i + 1) % len(c.endpoints)
+	return c.endpoints[i]
+}
+
+// search returns the index of the first endpoint, from start on, that suits the
+// attempt, -1 where none does. One whose learnt dialect is the other, but was
+// learnt long ago, is better than none.
+func (c *Cluster) search(a *Attempt, start int) int {
 	now := time.Now()
-	n := len(c.endpoints)
-	start := int(c.next.Add(1)-1) % max(n, 1)
-	var last *Endpoint
-	for i := range n {
-		e := c.endpoints[(start+i)%n]
+	stale := -1
+	for n := range c.endpoints {
+		i := (start + n) % len(c.endpoints)
+		e := c.endpoints[i]
 		if a.tried[e] {
 			continue
 		}
 		switch e.match(a.Dialect, now) {
 		case fits:
-			return e
+			return i
 		case lastResort:
-			if last == nil {
-				last = e
+			if stale < 0 {
+				stale = i
 			}
 		}
 	}
-	return last
+	return stale
 }
 
 func dialReason(err error) string {
