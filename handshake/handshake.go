@@ -46,7 +46,7 @@ func (f Format) String() string {
 type Limits struct {
 	Inflated int // bytes a compressed payload may grow to
 	Depth    int // containers inside each other
-	Items    int // values remembered at once (a pickle's stack and memo, marshal's references); 12 bytes each
+	Items    int // values remembered at once (a pickle's stack and memo, marshal's references), of up to 16 bytes each
 }
 
 // DefaultLimits takes any handshake a person would write. Depth is the one CPython's marshal stops at; its other

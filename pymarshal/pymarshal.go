@@ -76,41 +76,6 @@ func NewReader(data []byte, lim Limits) Reader {
 // Offset is the number of bytes read so far. Like marshal.loads, a Reader does not care what follows the object.
 func (r *Reader) Offset() int { return r.pos }
 
-// The type codes of marshal.c. The top bit of a code marks a value that may be referred to later.
-const (
-	flagRef = 0x80
-
-	typeNull               = '0'
-	typeNone               = 'N'
-	typeFalse              = 'F'
-	typeTrue               = 'T'
-	typeStopIter           = 'S'
-	typeEllipsis           = '.'
-	typeInt                = 'i'
-	typeInt64              = 'I' // written by 64-bit Python 2
-	typeFloat              = 'f'
-	typeBinaryFloat        = 'g'
-	typeComplex            = 'x'
-	typeBinaryComplex      = 'y'
-	typeLong               = 'l'
-	typeString             = 's'
-	typeInterned           = 't'
-	typeRef                = 'r'
-	typeStringRef          = 'R'
-	typeTuple              = '('
-	typeSmallTuple         = ')'
-	typeList               = '['
-	typeDict               = '{'
-	typeUnicode            = 'u'
-	typeSet                = '<'
-	typeFrozenSet          = '>'
-	typeASCII              = 'a'
-	typeASCIIInterned      = 'A'
-	typeShortASCII         = 'z'
-	typeShortASCIIInterned = 'Z'
-	typeSlice              = ':' // version 5
-)
-
 // Next reads one value. Of a container it reads the head only: the items are the next values, to be read with
 // Next or passed over by giving the head to Skip.
 func (r *Reader) Next() (Value, error) {
@@ -344,45 +309,4 @@ func (r *Reader) take(n int) ([]byte, error) {
 // malformed never quotes the input: it is the user's.
 func (r *Reader) malformed(what string) error {
 	return fmt.Errorf("%w: %s at byte %d", ErrMalformed, what, r.pos)
-}
-
-// takesRef reports whether a value of this type goes into the table when its code carries the flag.
-// The singletons never do (CPython writes them unflagged and ignores the flag), nor do references themselves.
-func takesRef(typ byte) bool {
-	switch typ {
-	case typeNull, typeNone, typeFalse, typeTrue, typeStopIter, typeEllipsis, typeRef, typeStringRef:
-		return false
-	}
-	return true
-}
-
-// table keeps entries by index. The first few live in the Reader itself, so that an ordinary payload costs no allocation.
-type table struct {
-	n    int
-	few  [8]entry
-	more []entry
-}
-
-type entry struct {
-	kind       Kind
-	start, end uint32 // of the content, for Text and Bytes
-}
-
-func (t *table) add(e entry) {
-	if t.n < len(t.few) {
-		t.few[t.n] = e
-	} else {
-		t.more = append(t.more, e)
-	}
-	t.n++
-}
-
-func (t *table) at(i uint32) (entry, bool) {
-	switch {
-	case int64(i) >= int64(t.n):
-		return entry{}, false
-	case int(i) < len(t.few):
-		return t.few[i], true
-	}
-	return t.more[int(i)-len(t.few)], true
 }

@@ -287,7 +287,8 @@ def generate(seed, n):
 
 def main():
     warnings.simplefilter("ignore")  # of invalid escapes
-    resource.setrlimit(resource.RLIMIT_AS, (1 << 30, 1 << 30))
+    if sys.platform.startswith("linux"):
+        resource.setrlimit(resource.RLIMIT_AS, (1 << 30, 1 << 30))
     if sys.argv[1] == "generate":
         generate(int(sys.argv[2]), int(sys.argv[3]))
         return

@@ -1,0 +1,32 @@
+package pymarshal
+
+// table keeps entries by index. The first few live in the Reader itself, so that an ordinary payload costs no allocation.
+type table struct {
+	n    int
+	few  [8]entry
+	more []entry
+}
+
+type entry struct {
+	kind       Kind
+	start, end uint32 // of the content, for Text and Bytes
+}
+
+func (t *table) add(e entry) {
+	if t.n < len(t.few) {
+		t.few[t.n] = e
+	} else {
+		t.more = append(t.more, e)
+	}
+	t.n++
+}
+
+func (t *table) at(i uint32) (entry, bool) {
+	switch {
+	case int64(i) >= int64(t.n):
+		return entry{}, false
+	case int(i) < len(t.few):
+		return t.few[i], true
+	}
+	return t.more[int(i)-len(t.few)], true
+}
