@@ -3,20 +3,22 @@ package handshake
 import (
 	"strings"
 	"testing"
+
+	"github.com/pyro-dispatch/pyro-dispatch/wire"
 )
 
 // connects are ordinary CONNECT payloads of about 100 bytes.
 var connects = []struct {
 	name    string
-	format  Format
+	format  wire.Serializer
 	payload string
 }{
-	{"serpent", Serpent, "# serpent utf-8 python3.2\n{'handshake':'hello','object':'obj_6e5f3d7f6f0e4c11a5a0a8b6a3b6a6d8'}"},
-	{"json", JSON, `{"handshake": "hello", "object": "obj_6e5f3d7f6f0e4c11a5a0a8b6a3b6a6d8"}`},
-	{"marshal", Marshal, "\xfb\xda\x09handshake\xda\x05hello\xda\x06object\xfa\x24obj_6e5f3d7f6f0e4c11a5a0a8b6a3b6a6d80"},
-	{"msgpack", Msgpack, "\x82\xa9handshake\xa5hello\xa6object\xd9\x24obj_6e5f3d7f6f0e4c11a5a0a8b6a3b6a6d8"},
-	{"pickle2", Pickle, "\x80\x02}q\x00(X\x09\x00\x00\x00handshakeq\x01X\x05\x00\x00\x00helloq\x02X\x06\x00\x00\x00objectq\x03X\x24\x00\x00\x00obj_6e5f3d7f6f0e4c11a5a0a8b6a3b6a6d8q\x04u."},
-	{"pickle4", Pickle, "\x80\x04\x95\x49\x00\x00\x00\x00\x00\x00\x00}\x94(\x8c\x09handshake\x94\x8c\x05hello\x94\x8c\x06object\x94\x8c\x24obj_6e5f3d7f6f0e4c11a5a0a8b6a3b6a6d8\x94u."},
+	{"serpent", wire.Serpent, "# serpent utf-8 python3.2\n{'handshake':'hello','object':'obj_6e5f3d7f6f0e4c11a5a0a8b6a3b6a6d8'}"},
+	{"json", wire.JSON, `{"handshake": "hello", "object": "obj_6e5f3d7f6f0e4c11a5a0a8b6a3b6a6d8"}`},
+	{"marshal", wire.Marshal, "\xfb\xda\x09handshake\xda\x05hello\xda\x06object\xfa\x24obj_6e5f3d7f6f0e4c11a5a0a8b6a3b6a6d80"},
+	{"msgpack", wire.Msgpack, "\x82\xa9handshake\xa5hello\xa6object\xd9\x24obj_6e5f3d7f6f0e4c11a5a0a8b6a3b6a6d8"},
+	{"pickle2", wire.Pickle, "\x80\x02}q\x00(X\x09\x00\x00\x00handshakeq\x01X\x05\x00\x00\x00helloq\x02X\x06\x00\x00\x00objectq\x03X\x24\x00\x00\x00obj_6e5f3d7f6f0e4c11a5a0a8b6a3b6a6d8q\x04u."},
+	{"pickle4", wire.Pickle, "\x80\x04\x95\x49\x00\x00\x00\x00\x00\x00\x00}\x94(\x8c\x09handshake\x94\x8c\x05hello\x94\x8c\x06object\x94\x8c\x24obj_6e5f3d7f6f0e4c11a5a0a8b6a3b6a6d8\x94u."},
 }
 
 func BenchmarkObject(b *testing.B) {
@@ -37,7 +39,7 @@ func BenchmarkObject(b *testing.B) {
 		b.SetBytes(int64(len(payload)))
 		b.ReportAllocs()
 		for b.Loop() {
-			if _, err := Object(JSON, true, payload, Limits{}); err != nil {
+			if _, err := Object(wire.JSON, true, payload, Limits{}); err != nil {
 				b.Fatal(err)
 			}
 		}

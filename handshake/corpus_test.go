@@ -8,6 +8,8 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+
+	"github.com/pyro-dispatch/pyro-dispatch/wire"
 )
 
 // sample is one payload made by a real Python, as testdata/generate.py writes it.
@@ -18,10 +20,10 @@ type sample struct {
 	ID         *string // nil: there is none to find
 }
 
-var formats = []Format{Serpent, JSON, Marshal, Pickle, Dill, Msgpack, Cloudpickle}
+var formats = []wire.Serializer{wire.Serpent, wire.JSON, wire.Marshal, wire.Pickle, wire.Dill, wire.Msgpack, wire.Cloudpickle}
 
 // corpus reads the samples of one format. None at all is a failure: tests that loop over nothing pass for ever.
-func corpus(tb testing.TB, f Format) []sample {
+func corpus(tb testing.TB, f wire.Serializer) []sample {
 	tb.Helper()
 	files, err := filepath.Glob(filepath.Join("testdata", "corpus", f.String(), "*.jsonl"))
 	if err != nil {

@@ -11,6 +11,8 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+
+	"github.com/pyro-dispatch/pyro-dispatch/wire"
 )
 
 var (
@@ -27,7 +29,7 @@ func TestDifferential(t *testing.T) {
 	}
 	oracle := filepath.Join("testdata", "oracle.py")
 
-	valid := make(map[Format][][]byte)
+	valid := make(map[wire.Serializer][][]byte)
 	cmd := exec.Command(python, oracle, "generate", strconv.Itoa(*differentialSeed), strconv.Itoa(*differentialCount))
 	lines, err := output(cmd)
 	if err != nil {
@@ -43,13 +45,13 @@ func TestDifferential(t *testing.T) {
 	}
 
 	type question struct {
-		format  Format
+		format  wire.Serializer
 		payload []byte
 		id      string
 	}
 	var asked []question
 	rng := rand.New(rand.NewPCG(uint64(*differentialSeed), 0))
-	for _, f := range []Format{Serpent, JSON, Marshal, Pickle, Msgpack} {
+	for _, f := range []wire.Serializer{wire.Serpent, wire.JSON, wire.Marshal, wire.Pickle, wire.Msgpack} {
 		for _, s := range corpus(t, f) {
 			if !s.Compressed && len(s.Payload) < 1000 {
 				valid[f] = append(valid[f], s.Payload)
@@ -84,7 +86,7 @@ func TestDifferential(t *testing.T) {
 			answers = append(answers, "-")
 		}
 	}
-	compared := make(map[Format]int)
+	compared := make(map[wire.Serializer]int)
 	for i, q := range asked {
 		switch a := answers[i]; {
 		case a == "-":
@@ -94,7 +96,7 @@ func TestDifferential(t *testing.T) {
 			compared[q.format]++
 		}
 	}
-	for _, f := range []Format{Serpent, JSON, Marshal, Pickle, Msgpack} {
+	for _, f := range []wire.Serializer{wire.Serpent, wire.JSON, wire.Marshal, wire.Pickle, wire.Msgpack} {
 		t.Logf("%s: %d mutated payloads read alike", f, compared[f])
 		if compared[f] < *differentialCount/10 {
 			t.Errorf("%s: only %d mutated payloads were compared", f, compared[f])
@@ -143,14 +145,14 @@ func mutate(rng *rand.Rand, payload []byte, others [][]byte) []byte {
 	return b
 }
 
-func formatNamed(t *testing.T, name string) Format {
+func formatNamed(t *testing.T, name string) wire.Serializer {
 	for _, f := range formats {
 		if f.String() == name {
 			return f
 		}
 	}
 	t.Fatalf("no format %q", name)
-	return Unknown
+	return wire.UnknownSerializer
 }
 
 func decode(t *testing.T, s string) []byte {

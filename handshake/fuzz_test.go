@@ -11,12 +11,14 @@ import (
 	"unicode/utf8"
 
 	"github.com/pyro-dispatch/pyro-dispatch/pymarshal"
+
+	"github.com/pyro-dispatch/pyro-dispatch/wire"
 )
 
 // fuzz feeds arbitrary data to the reader of f. What it finds has to be valid UTF-8. Then it uses the data as a handshake
 // object: embed puts it, with the id, into a payload, which has to give that id whatever the data was. Embed
 // returns "" if the data is no handshake object.
-func fuzz(f *testing.F, format Format, embed func(data []byte, id string, first bool) string) {
+func fuzz(f *testing.F, format wire.Serializer, embed func(data []byte, id string, first bool) string) {
 	for _, s := range corpus(f, format) {
 		if !s.Compressed && len(s.Payload) < 500 {
 			f.Add(s.Payload, "x", false)
@@ -47,7 +49,7 @@ func fuzz(f *testing.F, format Format, embed func(data []byte, id string, first 
 }
 
 // readable reports whether data is one whole value, be it a dict or not.
-func readable(format Format, data []byte) bool {
+func readable(format wire.Serializer, data []byte) bool {
 	_, err := Object(format, false, data, Limits{})
 	return err == nil || errors.Is(err, ErrNoObject)
 }
@@ -61,8 +63,8 @@ func join(format string, a, b string, swap bool) string {
 }
 
 func FuzzSerpent(f *testing.F) {
-	fuzz(f, Serpent, func(data []byte, id string, first bool) string {
-		if !readable(Serpent, data) {
+	fuzz(f, wire.Serpent, func(data []byte, id string, first bool) string {
+		if !readable(wire.Serpent, data) {
 			return ""
 		}
 		quoted := strconv.QuoteToASCII(id) // Go's escapes are among Python's
@@ -71,8 +73,8 @@ func FuzzSerpent(f *testing.F) {
 }
 
 func FuzzJSON(f *testing.F) {
-	fuzz(f, JSON, func(data []byte, id string, first bool) string {
-		if !readable(JSON, data) {
+	fuzz(f, wire.JSON, func(data []byte, id string, first bool) string {
+		if !readable(wire.JSON, data) {
 			return ""
 		}
 		quoted, err := json.Marshal(id)
@@ -84,7 +86,7 @@ func FuzzJSON(f *testing.F) {
 }
 
 func FuzzMarshal(f *testing.F) {
-	fuzz(f, Marshal, func(data []byte, id string, first bool) string {
+	fuzz(f, wire.Marshal, func(data []byte, id string, first bool) string {
 		r := pymarshal.NewReader(data, pymarshal.Limits{Depth: 1000, Items: 1 << 17})
 		v, err := r.Next()
 		if err != nil || r.Skip(v) != nil {
@@ -96,8 +98,8 @@ func FuzzMarshal(f *testing.F) {
 }
 
 func FuzzMsgpack(f *testing.F) {
-	fuzz(f, Msgpack, func(data []byte, id string, first bool) string {
-		if !readable(Msgpack, data) {
+	fuzz(f, wire.Msgpack, func(data []byte, id string, first bool) string {
+		if !readable(wire.Msgpack, data) {
 			return ""
 		}
 		text := "\xdb" + string(binary.BigEndian.AppendUint32(nil, uint32(len(id)))) + id
@@ -106,7 +108,7 @@ func FuzzMsgpack(f *testing.F) {
 }
 
 func FuzzPickle(f *testing.F) {
-	fuzz(f, Pickle, func(data []byte, id string, first bool) string {
+	fuzz(f, wire.Pickle, func(data []byte, id string, first bool) string {
 		// Opcodes do not nest, so arbitrary data cannot be fitted in as opcodes; as a string it can, in each
 		// of the protocols' forms.
 		length := string(binary.LittleEndian.AppendUint32(nil, uint32(len(data))))
@@ -134,7 +136,7 @@ func rawEscape(s string) string {
 
 // FuzzPickleText reads an id from protocol 0's text form alone.
 func FuzzPickleText(f *testing.F) {
-	for _, s := range corpus(f, Pickle) {
+	for _, s := range corpus(f, wire.Pickle) {
 		if s.ID != nil {
 			f.Add(*s.ID)
 		}
@@ -144,7 +146,7 @@ func FuzzPickleText(f *testing.F) {
 			return
 		}
 		payload := "(dVobject\nV" + rawEscape(id) + "\ns."
-		if got, err := Object(Pickle, false, []byte(payload), Limits{}); err != nil || got != id {
+		if got, err := Object(wire.Pickle, false, []byte(payload), Limits{}); err != nil || got != id {
 			t.Fatalf("%q: got %q, %v, want %q", payload, got, err, id)
 		}
 	})

@@ -15,31 +15,9 @@ import (
 	"fmt"
 	"math"
 	"unicode/utf8"
+
+	"github.com/pyro-dispatch/pyro-dispatch/wire"
 )
-
-// Format is the serializer of a payload. The numbers are this package's own: the ids on the wire differ
-// between Pyro4 and Pyro5.
-type Format uint8
-
-const (
-	Unknown Format = iota
-	Serpent
-	JSON
-	Marshal
-	Pickle
-	Dill
-	Msgpack
-	Cloudpickle
-)
-
-// String gives the name that Pyro's SERIALIZER setting uses.
-func (f Format) String() string {
-	names := [...]string{"unknown", "serpent", "json", "marshal", "pickle", "dill", "msgpack", "cloudpickle"}
-	if int(f) < len(names) {
-		return names[f]
-	}
-	return names[Unknown]
-}
 
 // Limits bounds what reading one payload may cost. A field that is not positive means its default.
 // The size of the payload itself is the caller's to bound.
@@ -84,7 +62,7 @@ var (
 // Object returns the value of the key "object" of the dict that payload holds in format f; of a repeated key the last
 // counts, as in Python. With compressed, payload is a zlib stream of that. A byte string is taken as well as
 // a text string, if it is valid UTF-8: Pyro4 on Python 2 sends those. The payload is neither kept nor changed.
-func Object(f Format, compressed bool, payload []byte, lim Limits) (string, error) {
+func Object(f wire.Serializer, compressed bool, payload []byte, lim Limits) (string, error) {
 	lim = lim.orDefaults()
 	var id string
 	var err error
@@ -99,20 +77,20 @@ func Object(f Format, compressed bool, payload []byte, lim Limits) (string, erro
 	return id, nil
 }
 
-func object(f Format, payload []byte, lim Limits) (string, error) {
+func object(f wire.Serializer, payload []byte, lim Limits) (string, error) {
 	if len(payload) > math.MaxInt32 {
 		return "", ErrLimit // the readers keep offsets in 32 bits; Pyro4's format ends there too
 	}
 	switch f {
-	case Serpent:
+	case wire.Serpent:
 		return serpentObject(payload, lim)
-	case JSON:
+	case wire.JSON:
 		return jsonObject(payload, lim)
-	case Marshal:
+	case wire.Marshal:
 		return marshalObject(payload, lim)
-	case Pickle, Dill, Cloudpickle: // dill and cloudpickle write ordinary pickles
+	case wire.Pickle, wire.Dill, wire.Cloudpickle:
 		return pickleObject(payload, lim)
-	case Msgpack:
+	case wire.Msgpack:
 		return msgpackObject(payload, lim)
 	}
 	return "", fmt.Errorf("%w: no such format", ErrMalformed)

@@ -6,6 +6,8 @@ import (
 	"errors"
 	"strings"
 	"testing"
+
+	"github.com/pyro-dispatch/pyro-dispatch/wire"
 )
 
 // readerCase is one payload; want is the id where err is nil.
@@ -16,7 +18,7 @@ type readerCase struct {
 	err     error
 }
 
-func testReader(t *testing.T, f Format, cases []readerCase) {
+func testReader(t *testing.T, f wire.Serializer, cases []readerCase) {
 	t.Helper()
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
@@ -29,7 +31,7 @@ func testReader(t *testing.T, f Format, cases []readerCase) {
 }
 
 func TestSerpent(t *testing.T) {
-	testReader(t, Serpent, []readerCase{
+	testReader(t, wire.Serpent, []readerCase{
 		{"plain", "# serpent utf-8 python3.2\n{'handshake':'hello','object':'x'}", "x", nil},
 		{"object first", "{'object':'x','handshake':None}", "x", nil},
 		{"no header, all blanks", " \t\f\r\n { 'object' : # c\r 'x' , } # end", "x", nil},
@@ -91,7 +93,7 @@ func TestSerpent(t *testing.T) {
 }
 
 func TestJSON(t *testing.T) {
-	testReader(t, JSON, []readerCase{
+	testReader(t, wire.JSON, []readerCase{
 		{"plain", `{"handshake": "hello", "object": "x"}`, "x", nil},
 		{"blanks", " \t\r\n{ \"object\" : \"x\" } \n", "x", nil},
 		{"last wins", `{"object": "a", "object": "b"}`, "b", nil},
@@ -130,7 +132,7 @@ func TestJSON(t *testing.T) {
 
 func TestMarshal(t *testing.T) {
 	const key = "\xda\x06object"
-	testReader(t, Marshal, []readerCase{
+	testReader(t, wire.Marshal, []readerCase{
 		{"version 4", "{\xda\x09handshake\xda\x05hello" + key + "\xda\x01x0", "x", nil},
 		{"version 2 of Python 2", "{s\x06\x00\x00\x00objectu\x02\x00\x00\x00\xc3\xa90", "é", nil},
 		{"bytes", "{s\x06\x00\x00\x00objects\x01\x00\x00\x00x0", "x", nil},
@@ -155,7 +157,7 @@ func TestMarshal(t *testing.T) {
 
 func TestMsgpack(t *testing.T) {
 	const key = "\xa6object"
-	testReader(t, Msgpack, []readerCase{
+	testReader(t, wire.Msgpack, []readerCase{
 		{"plain", "\x82\xa9handshake\xa5hello" + key + "\xa1x", "x", nil},
 		{"bin", "\x81\xc4\x06object\xc5\x00\x02\xc3\xa9", "é", nil},
 		{"wide heads", "\xdf\x00\x00\x00\x01\xdb\x00\x00\x00\x06object\xda\x00\x01x", "x", nil},
@@ -181,7 +183,7 @@ func TestMsgpack(t *testing.T) {
 
 func TestPickle(t *testing.T) {
 	const key = "\x8c\x06object" // the opcode that pushes it
-	testReader(t, Pickle, []readerCase{
+	testReader(t, wire.Pickle, []readerCase{
 		{"protocol 0", "(dp0\nS'handshake'\np1\nS'hello'\np2\nsS'object'\np3\nS'x'\np4\ns.", "x", nil},
 		{"protocol 0, text", "(dVobject\nVcaf\xe9 \\u20ac\\\\u0041\\x\ns.", "café €\\\\u0041\\x", nil},
 		{"protocol 0, escapes", `(dS"obj\145ct"` + "\n" + `S'\x61\'\n\q\\'` + "\ns.", "a'\n\\q\\", nil},
@@ -239,7 +241,7 @@ func TestPickle(t *testing.T) {
 }
 
 func TestUnknownFormat(t *testing.T) {
-	for _, f := range []Format{Unknown, Cloudpickle + 1} {
+	for _, f := range []wire.Serializer{wire.UnknownSerializer, wire.Cloudpickle + 1} {
 		if got, err := Object(f, false, []byte("{}"), Limits{}); !errors.Is(err, ErrMalformed) {
 			t.Errorf("Object(%d) = %q, %v, want ErrMalformed", f, got, err)
 		}
@@ -269,7 +271,7 @@ func TestCompressed(t *testing.T) {
 	}
 	for range 2 { // a reader that has failed goes back into use
 		for _, c := range cases {
-			got, err := Object(JSON, true, c.payload, Limits{Inflated: 1000})
+			got, err := Object(wire.JSON, true, c.payload, Limits{Inflated: 1000})
 			if !errors.Is(err, c.err) || err == nil && got != "x" {
 				t.Errorf("%s: got %q, %v, want %v", c.name, got, err, c.err)
 			}

@@ -6,6 +6,8 @@ import (
 	"runtime"
 	"strings"
 	"testing"
+
+	"github.com/pyro-dispatch/pyro-dispatch/wire"
 )
 
 // Payloads of some megabytes that would take hours if a reader did anything quadratic, and gigabytes of
@@ -15,40 +17,40 @@ func TestHostile(t *testing.T) {
 	longKey := "V" + strings.Repeat(`\u0061`, n/12) + "\n"
 	cases := []struct {
 		name    string
-		format  Format
+		format  wire.Serializer
 		payload string
 		err     error
 	}{
-		{"open lists", Serpent, strings.Repeat("[", n), ErrLimit},
-		{"open parentheses", Serpent, strings.Repeat("(", n), ErrLimit},
-		{"open dicts in keys", Serpent, strings.Repeat("{", n), ErrLimit},
-		{"joined strings", Serpent, "{" + strings.Repeat("''", n/6*3) + ":1}", ErrNoObject},
-		{"joined strings with blanks", Serpent, "{'object':" + strings.Repeat("'' ", n/3) + "}", nil},
-		{"comments between strings", Serpent, "{'object':" + strings.Repeat("''#\n", n/4) + "}", nil},
-		{"many keys", Serpent, "{" + strings.Repeat("'objecT':1,", n/11) + "'object':''}", nil},
-		{"open strings", Serpent, "{" + strings.Repeat("'\"", n/2), ErrMalformed},
-		{"prefixes", Serpent, "{" + strings.Repeat("b", n), ErrMalformed},
-		{"signs", Serpent, "{1:" + strings.Repeat("-", n), ErrMalformed},
-		{"open lists", JSON, strings.Repeat("[", n), ErrLimit},
-		{"open objects", JSON, strings.Repeat(`{"":`, n/4), ErrLimit},
-		{"many keys", JSON, "{" + strings.Repeat(`"\u006fbjecT":1,`, n/16) + `"object":""}`, nil},
-		{"escaped id", JSON, `{"object":"` + strings.Repeat(`\u0061`, n/6) + `"}`, nil},
-		{"tuple lengths", Marshal, "{N" + strings.Repeat("(\xff\xff\xff\x7f", n/5), ErrMalformed},
-		{"long lists, nested", Marshal, "{N" + strings.Repeat("[\x00\x00\x01\x00", n/5), ErrLimit},
-		{"open dicts", Marshal, strings.Repeat("{", n), ErrLimit},
-		{"references", Marshal, "{N(\xff\xff\x01\x00" + strings.Repeat("\xa9\x00", n/2), ErrLimit},
-		{"references to references", Marshal, "{\xda\x06object" + strings.Repeat("r\x00\x00\x00\x00", n/5/2*2+1) + "0", nil},
-		{"array lengths", Msgpack, "\x81\xa1h" + strings.Repeat("\xdd\xff\xff\xff\xff", n/5), ErrMalformed},
-		{"open maps", Msgpack, strings.Repeat("\x81", n), ErrLimit},
-		{"marks", Pickle, strings.Repeat("(", n), ErrLimit},
-		{"values", Pickle, strings.Repeat("N", n), ErrLimit},
-		{"dicts", Pickle, strings.Repeat("}0", n/2), ErrLimit},
-		{"memo", Pickle, "N" + strings.Repeat("\x94", n), ErrLimit},
-		{"memo indexes far apart", Pickle, "N" + strings.Repeat("r\xff\xff\xff\x00", n/5), ErrLimit},
-		{"long key fetched often", Pickle, "}" + longKey + "\x940" + strings.Repeat("h\x00Ns", n/4) + "U\x06objectU\x00s.", nil},
-		{"items of nothing", Pickle, "}" + strings.Repeat("(u", n/2) + "U\x06objectU\x00s.", nil},
-		{"duplicates", Pickle, "}N" + strings.Repeat("20", n/2) + "0U\x06objectU\x00s.", nil},
-		{"lines", Pickle, "}" + strings.Repeat("I\n0", n/3) + "U\x06objectU\x00s.", nil},
+		{"open lists", wire.Serpent, strings.Repeat("[", n), ErrLimit},
+		{"open parentheses", wire.Serpent, strings.Repeat("(", n), ErrLimit},
+		{"open dicts in keys", wire.Serpent, strings.Repeat("{", n), ErrLimit},
+		{"joined strings", wire.Serpent, "{" + strings.Repeat("''", n/6*3) + ":1}", ErrNoObject},
+		{"joined strings with blanks", wire.Serpent, "{'object':" + strings.Repeat("'' ", n/3) + "}", nil},
+		{"comments between strings", wire.Serpent, "{'object':" + strings.Repeat("''#\n", n/4) + "}", nil},
+		{"many keys", wire.Serpent, "{" + strings.Repeat("'objecT':1,", n/11) + "'object':''}", nil},
+		{"open strings", wire.Serpent, "{" + strings.Repeat("'\"", n/2), ErrMalformed},
+		{"prefixes", wire.Serpent, "{" + strings.Repeat("b", n), ErrMalformed},
+		{"signs", wire.Serpent, "{1:" + strings.Repeat("-", n), ErrMalformed},
+		{"open lists", wire.JSON, strings.Repeat("[", n), ErrLimit},
+		{"open objects", wire.JSON, strings.Repeat(`{"":`, n/4), ErrLimit},
+		{"many keys", wire.JSON, "{" + strings.Repeat(`"\u006fbjecT":1,`, n/16) + `"object":""}`, nil},
+		{"escaped id", wire.JSON, `{"object":"` + strings.Repeat(`\u0061`, n/6) + `"}`, nil},
+		{"tuple lengths", wire.Marshal, "{N" + strings.Repeat("(\xff\xff\xff\x7f", n/5), ErrMalformed},
+		{"long lists, nested", wire.Marshal, "{N" + strings.Repeat("[\x00\x00\x01\x00", n/5), ErrLimit},
+		{"open dicts", wire.Marshal, strings.Repeat("{", n), ErrLimit},
+		{"references", wire.Marshal, "{N(\xff\xff\x01\x00" + strings.Repeat("\xa9\x00", n/2), ErrLimit},
+		{"references to references", wire.Marshal, "{\xda\x06object" + strings.Repeat("r\x00\x00\x00\x00", n/5/2*2+1) + "0", nil},
+		{"array lengths", wire.Msgpack, "\x81\xa1h" + strings.Repeat("\xdd\xff\xff\xff\xff", n/5), ErrMalformed},
+		{"open maps", wire.Msgpack, strings.Repeat("\x81", n), ErrLimit},
+		{"marks", wire.Pickle, strings.Repeat("(", n), ErrLimit},
+		{"values", wire.Pickle, strings.Repeat("N", n), ErrLimit},
+		{"dicts", wire.Pickle, strings.Repeat("}0", n/2), ErrLimit},
+		{"memo", wire.Pickle, "N" + strings.Repeat("\x94", n), ErrLimit},
+		{"memo indexes far apart", wire.Pickle, "N" + strings.Repeat("r\xff\xff\xff\x00", n/5), ErrLimit},
+		{"long key fetched often", wire.Pickle, "}" + longKey + "\x940" + strings.Repeat("h\x00Ns", n/4) + "U\x06objectU\x00s.", nil},
+		{"items of nothing", wire.Pickle, "}" + strings.Repeat("(u", n/2) + "U\x06objectU\x00s.", nil},
+		{"duplicates", wire.Pickle, "}N" + strings.Repeat("20", n/2) + "0U\x06objectU\x00s.", nil},
+		{"lines", wire.Pickle, "}" + strings.Repeat("I\n0", n/3) + "U\x06objectU\x00s.", nil},
 	}
 	for _, c := range cases {
 		t.Run(c.format.String()+"/"+c.name, func(t *testing.T) {

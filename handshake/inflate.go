@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io"
 	"sync"
+
+	"github.com/pyro-dispatch/pyro-dispatch/wire"
 )
 
 // inflater holds what decompressing takes, about 40 KiB, for use again: clients tend to connect in bursts.
@@ -21,7 +23,7 @@ var inflaters = sync.Pool{New: func() any { return new(inflater) }}
 const keptBuffer = 64 << 10
 
 // inflated is object for a payload in zlib's format.
-func inflated(payload []byte, lim Limits, f Format) (string, error) {
+func inflated(payload []byte, lim Limits, f wire.Serializer) (string, error) {
 	in := inflaters.Get().(*inflater)
 	defer in.release()
 	if err := in.inflate(payload, lim.Inflated); err != nil {
