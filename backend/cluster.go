@@ -189,13 +189,15 @@ func (c *Cluster) search(a *Attempt, start int) int {
 	return stale
 }
 
-func dialReason(err error) string {
+// dialReason tells apart why a dial failed. A Unix socket whose file is missing
+// is as closed as a TCP port where nobody listens.
+func dialReason(err error) metrics.ConnectFailure {
 	var timeout net.Error
 	switch {
 	case errors.Is(err, syscall.ECONNREFUSED), errors.Is(err, os.ErrNotExist):
-		return "refused"
+		return metrics.ConnectRefused
 	case errors.Is(err, context.DeadlineExceeded), errors.As(err, &timeout) && timeout.Timeout():
-		return "timeout"
+		return metrics.ConnectTimeout
 	}
-	return "error"
+	return metrics.ConnectError
 }

@@ -6,6 +6,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/pyro-dispatch/pyro-dispatch/metrics"
 	"github.com/pyro-dispatch/pyro-dispatch/wire"
 )
 
@@ -80,18 +81,18 @@ func (l *Lease) Done(o Outcome) {
 	}
 	switch o {
 	case OtherDialect:
-		l.failed("other_dialect", errOtherDialect)
+		l.failed(metrics.ConnectOtherDialect, errOtherDialect)
 	case Unanswered:
-		l.failed("unanswered", errUnanswered)
+		l.failed(metrics.ConnectUnanswered, errUnanswered)
 	case Broken:
 		l.Endpoint.forget()
-		l.failed("closed", errBroken)
+		l.failed(metrics.ConnectClosed, errBroken)
 	case Garbled:
-		l.failed("garbled", errGarbled)
+		l.failed(metrics.ConnectGarbled, errGarbled)
 	}
 }
 
-func (l *Lease) failed(reason string, err error) {
+func (l *Lease) failed(reason metrics.ConnectFailure, err error) {
 	l.Endpoint.metrics.ConnectFailed(reason)
 	l.attempt.fail(l.Endpoint, err)
 }

@@ -7,13 +7,13 @@ type Outcome uint8
 
 // The outcomes of a call.
 const (
-	Replied         Outcome = iota // a result
-	Raised                         // an exception: the daemon did its work
-	Sent                           // a oneway call, sent on completely
-	BackendClosed                  // the endpoint's connection ended before the reply did
-	BackendProtocol                // the reply was not what Pyro sends
-	ClientClosed                   // the client went before its call was over
-	Aborted                        // we closed: drain timeout, or bad input behind the call
+	Replied         Outcome = iota // A result came back.
+	Raised                         // An exception came back: the daemon did its work.
+	Sent                           // A oneway call was sent on completely.
+	BackendClosed                  // The endpoint's connection ended before the reply did.
+	BackendProtocol                // The reply was not what Pyro sends.
+	ClientClosed                   // The client went before its call was over.
+	Aborted                        // We closed: drain_timeout had passed, or bad input came behind the call.
 	numOutcomes
 )
 
@@ -67,7 +67,7 @@ func (c *Calls) Ended(o Outcome, seconds float64) {
 // Oneway counts the end of a call that has no reply.
 func (c *Calls) Oneway(o Outcome) { c.ended[o].Inc() }
 
-// Request counts bytes sent on to an endpoint, Reply bytes sent on to a client.
+// Request counts bytes sent on to an endpoint.
 func (c *Calls) Request(n int64) { c.request.Add(float64(n)) }
 
 // Reply counts bytes sent on to a client.
@@ -89,6 +89,13 @@ type Listener struct {
 
 // Listener gives the collectors of a listener.
 func (s *Set) Listener(name string) *Listener {
+	for _, reason := range endReasons {
+		s.sessionsEnded.WithLabelValues(name, reason)
+	}
+	for _, reason := range rejectReasons {
+		s.sessionsEnded.WithLabelValues(name, reason)
+		s.rejected.WithLabelValues(name, reason)
+	}
 	return &Listener{
 		set: s, name: name,
 		Sessions:     s.sessions.WithLabelValues(name),
@@ -98,12 +105,12 @@ func (s *Set) Listener(name string) *Listener {
 	}
 }
 
-// Ended counts the end of a session. reason comes from a fixed list.
+// Ended counts the end of a session. reason is one of router.Reason's.
 func (l *Listener) Ended(reason string) {
 	l.set.sessionsEnded.WithLabelValues(l.name, reason).Inc()
 }
 
-// Rejected counts a client turned away. reason comes from a fixed list.
+// Rejected counts a client turned away. reason is one of router.Reason's.
 func (l *Listener) Rejected(reason string) {
 	l.set.rejected.WithLabelValues(l.name, reason).Inc()
 }
@@ -117,14 +124,16 @@ type Endpoint struct {
 
 // Endpoint gives the collectors of an endpoint, named by its address.
 func (s *Set) Endpoint(cluster, endpoint string) *Endpoint {
+	for _, reason := range connectFailures {
+		s.failures.WithLabelValues(cluster, endpoint, string(reason))
+	}
 	return &Endpoint{
 		set: s, cluster: cluster, endpoint: endpoint,
 		Connections: s.endpoints.WithLabelValues(cluster, endpoint),
 	}
 }
 
-// ConnectFailed counts a failed connection or handshake. reason comes from a
-// fixed list.
-func (e *Endpoint) ConnectFailed(reason string) {
-	e.set.failures.WithLabelValues(e.cluster, e.endpoint, reason).Inc()
+// ConnectFailed counts a failed connection or handshake.
+func (e *Endpoint) ConnectFailed(reason ConnectFailure) {
+	e.set.failures.WithLabelValues(e.cluster, e.endpoint, string(reason)).Inc()
 }

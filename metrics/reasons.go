@@ -1,0 +1,60 @@
+package metrics
+
+// The fixed values of labels. Their series exist from the start, so that a rate
+// does not miss the first event, and an alert can tell "none" from "not known"
+// (https://prometheus.io/docs/practices/instrumentation/#avoid-missing-metrics).
+// A value that is missing here is counted all the same, from its first use on;
+// a test compares the lists with what the callers use.
+
+// ConnectFailure is why an endpoint could not be used for a client.
+type ConnectFailure string
+
+// The reasons of connect_failures_total.
+const (
+	ConnectRefused      ConnectFailure = "refused"       // Nobody listens at the address.
+	ConnectTimeout      ConnectFailure = "timeout"       // No connection within the cluster's connect_timeout.
+	ConnectError        ConnectFailure = "error"         // Any other error of connecting, such as an unknown host.
+	ConnectUnanswered   ConnectFailure = "unanswered"    // Connected, but the CONNECT was not answered within connect_timeout.
+	ConnectClosed       ConnectFailure = "closed"        // The daemon closed the connection instead of answering.
+	ConnectOtherDialect ConnectFailure = "other_dialect" // The daemon answered in the protocol of the other library.
+	ConnectGarbled      ConnectFailure = "garbled"       // The answer was not one of Pyro.
+)
+
+var connectFailures = []ConnectFailure{
+	ConnectRefused, ConnectTimeout, ConnectError,
+	ConnectUnanswered, ConnectClosed, ConnectOtherDialect, ConnectGarbled,
+}
+
+// endReasons are the reasons of sessions_ended_total, besides rejectReasons.
+// Package router decides which one it is.
+var endReasons = []string{
+	"client_closed",          // The client closed its connection.
+	"client_reset",           // The client's connection broke.
+	"backend_closed",         // The daemon closed its connection.
+	"backend_reset",          // The daemon's connection broke.
+	"backend_protocol_error", // The daemon sent what is not Pyro, not a reply or too large, or half an answer to the CONNECT.
+	"refused_by_daemon",      // The daemon refused the handshake, and the client was told.
+	"drained",                // The dispatcher was stopping, and no call was under way.
+	"aborted",                // The dispatcher was stopping, and drain_timeout had passed.
+	"no_endpoint",            // No endpoint of the route's cluster could be used.
+}
+
+// rejectReasons are the reasons of rejected_total: what a client sent or failed
+// to send, or a limit. Sessions end for them too.
+var rejectReasons = []string{
+	"no_route",                  // No route matched the client.
+	"not_pyro",                  // The first bytes are not those of a Pyro message.
+	"unsupported_version",       // A protocol version other than 48 and 502, or not the one the session began with.
+	"header_check",              // A header with a wrong checksum or magic number.
+	"negative_length",           // A header with a negative length.
+	"message_size",              // A message larger than max_message_size.
+	"handshake_size",            // A CONNECT larger than max_handshake.
+	"annotations_size",          // Annotations larger than max_request_annotations.
+	"annotations",               // Annotations that overrun their length.
+	"message_type",              // A message of a type that is out of turn.
+	"truncated",                 // The connection ended within the handshake.
+	"handshake_timeout",         // No complete CONNECT within handshake_timeout.
+	"request_timeout",           // No complete request within request_timeout.
+	"sessions_limit",            // As many sessions as the listener may have, or the listener is stopping.
+	"sessions_per_source_limit", // As many sessions as one source address may have.
+}
