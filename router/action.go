@@ -21,7 +21,8 @@ type Taken struct {
 	// Need, where it is not 0, is how many bytes there must be, from Consumed
 	// on, before it is worth showing them again.
 	Need int
-	// Paused: nothing more is taken until a Resume.
+	// Paused: nothing more is taken until a Resume, or the Close that makes
+	// it pointless. Neither more bytes nor their end are of interest before.
 	Paused bool
 	// Body is set where everything was consumed in the middle of a message:
 	// so many bytes may follow to To without being shown. What is moved that
@@ -43,7 +44,8 @@ const (
 	// Cancel: the Acquire for Port is no longer wanted. A lease that comes all
 	// the same is given to Granted as ever, which releases it.
 	Cancel
-	// Send: write Bytes to Port. They belong to the driver from then on.
+	// Send: write Bytes to Port. The session does not change them any more; it
+	// may ask for the same Bytes, a CONNECT, to be sent to another port.
 	Send
 	// Resume: show the client's bytes that were paused again.
 	Resume

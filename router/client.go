@@ -17,7 +17,7 @@ func (s *Session) Data(now time.Duration, p Port, b []byte) Taken {
 	switch {
 	case s.state == inClosed:
 		return Taken{Consumed: len(b)}
-	case p != Client && p != s.leg:
+	case p != Client && (p != s.leg || s.lease == nil):
 		return Taken{Consumed: len(b)}
 	case p != Client:
 		return s.replyData(now, b)
@@ -26,7 +26,7 @@ func (s *Session) Data(now time.Duration, p Port, b []byte) Taken {
 	case inHandshake:
 		return s.connectData(now, b)
 	case inAcquiring, inGreeting:
-		s.paused = len(b) > 0
+		s.paused = s.paused || len(b) > 0
 		return Taken{Paused: s.paused}
 	case inLingering:
 		return Taken{Consumed: len(b)}
@@ -57,6 +57,7 @@ func (s *Session) connectData(now time.Duration, b []byte) Taken {
 	annotations, payload := split(&h, b)
 	id, ok, err := wire.Correlation(&h, annotations)
 	if err != nil {
+		s.blame(err)
 		s.reject(now, ReasonAnnotations, refusal{text: err.Error()})
 		return Taken{Consumed: len(b)}
 	}
@@ -126,9 +127,9 @@ func (s *Session) requestData(now time.Duration, b []byte) (t Taken) {
 			var reason Reason
 			n, reason = s.nextRequest(now, rest, &t)
 			if reason != "" {
-				s.endInput(now, reason, nil)
+				s.endInput(now, reason)
 				t.Forward, t.Consumed = t.Consumed, len(b)
-				s.countRequest(t.Forward)
+				s.countRequest(int64(t.Forward))
 				return t
 			}
 		}
@@ -142,7 +143,7 @@ func (s *Session) requestData(now time.Duration, b []byte) (t Taken) {
 	if t.Need > 0 && s.deadline == 0 {
 		s.deadline = now + s.env.RequestTime
 	}
-	s.countRequest(t.Forward)
+	s.countRequest(int64(t.Forward))
 	return t
 }
 
@@ -157,6 +158,7 @@ func (s *Session) nextRequest(now time.Duration, b []byte, t *Taken) (int64, Rea
 	}
 	switch {
 	case err != nil:
+		s.blame(err)
 		return 0, headReason(err)
 	case h.Dialect != s.dialect:
 		return 0, ReasonVersion
@@ -175,9 +177,11 @@ func (s *Session) nextRequest(now time.Duration, b []byte, t *Taken) (int64, Rea
 		t.Need = int(hold)
 		return 0, ""
 	}
+	s.disarm() // it is here; where it now waits for a Resume, the delay is not the client's
 	annotations, _ := split(&h, b)
 	c := call{kind: h.Type}
 	if c.correlation, c.hasCorrelation, err = wire.Correlation(&h, annotations); err != nil {
+		s.blame(err)
 		return 0, ReasonAnnotations
 	}
 	// A PING is answered whatever its flags say.
@@ -193,9 +197,6 @@ func (s *Session) nextRequest(now time.Duration, b []byte, t *Taken) (int64, Rea
 func (s *Session) beginRequest(c call, oneway bool, length int64) {
 	s.requestLeft = length
 	s.sendOneway = oneway
-	if !s.clientGone {
-		s.deadline = 0
-	}
 	s.summary.Calls++
 	if oneway {
 		s.oneway = c
@@ -225,10 +226,10 @@ func (s *Session) requestMoved(now time.Duration, n int64) {
 	}
 }
 
-func (s *Session) countRequest(n int) {
+func (s *Session) countRequest(n int64) {
 	if n > 0 {
-		s.summary.RequestBytes += int64(n)
-		s.route.Calls.Request(int64(n))
+		s.summary.RequestBytes += n
+		s.route.Calls.Request(n)
 	}
 }
 
@@ -236,12 +237,10 @@ func (s *Session) countRequest(n int) {
 // most as many as the last Taken's Body.
 func (s *Session) Moved(now time.Duration, p Port, n int64) {
 	switch {
-	case s.state != inOpen && s.state != inGreeting:
-	case p == Client:
+	case p == Client && s.state == inOpen:
+		s.countRequest(n)
 		s.requestMoved(now, n)
-		s.summary.RequestBytes += n
-		s.route.Calls.Request(n)
-	case p == s.leg:
+	case p != Client && p == s.leg && s.lease != nil:
 		s.replyMoved(now, n)
 	}
 }

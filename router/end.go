@@ -8,8 +8,9 @@ import (
 	"github.com/pyro-dispatch/pyro-dispatch/wire"
 )
 
-// EOF says that the other side of port p will send no more. What it sent before
-// has been shown; kept is how much of it the session did not consume.
+// EOF says that the other side of port p will send no more. All that it sent
+// before has been shown, again where it was Paused; kept is how much of it the
+// session did not consume.
 func (s *Session) EOF(now time.Duration, p Port, kept int) {
 	switch {
 	case s.state == inClosed:
@@ -25,11 +26,12 @@ func (s *Session) EOF(now time.Duration, p Port, kept int) {
 	default:
 		// Half-close is honoured: what was asked is answered before we go.
 		s.clientEOF = true
-		s.endInput(now, ReasonClientClosed, nil)
+		s.endInput(now, ReasonClientClosed)
 	}
 }
 
-// Reset says that the connection of port p broke.
+// Reset says that the connection of port p broke. All that could be read of it
+// has been shown, as for EOF.
 func (s *Session) Reset(now time.Duration, p Port, err error) {
 	switch {
 	case s.state == inClosed:
@@ -37,8 +39,8 @@ func (s *Session) Reset(now time.Duration, p Port, err error) {
 		s.legEnded(now, p, ReasonBackendReset, err)
 	default:
 		s.clientEOF = true
-		s.summary.Err = err
-		s.close(now, ReasonClientReset, backend.Cancelled)
+		s.blame(err)
+		s.close(now, ReasonClientReset, s.parted())
 	}
 }
 
@@ -50,19 +52,19 @@ func (s *Session) Reset(now time.Duration, p Port, err error) {
 // linger time, bytes for p are dropped.
 func (s *Session) WriteFailed(now time.Duration, p Port, err error) {
 	switch {
-	case s.state == inClosed || s.state == inLingering || p != Client && p != s.leg:
+	case s.state != inGreeting && s.state != inOpen, p != Client && p != s.leg:
+		return
+	case s.greeting != nil: // only the CONNECT can have been written
+		if p != Client {
+			s.failover(now, backend.Broken)
+		}
 		return
 	case p == Client:
 		s.clientGone = true
-	case s.state == inGreeting && s.greeting != nil:
-		s.failover(backend.Broken)
-		return
 	default:
 		s.legBroken = true
 	}
-	if s.summary.Err == nil {
-		s.summary.Err = err
-	}
+	s.blame(err)
 	s.deadline = now + s.env.LingerTime
 }
 
@@ -75,20 +77,30 @@ func (s *Session) Tick(now time.Duration) {
 	switch s.state {
 	case inHandshake:
 		s.reject(now, ReasonHandshakeTimeout, refusal{text: "no CONNECT message in time"})
-	case inGreeting:
-		s.failover(backend.Unanswered)
-	case inOpen:
+	case inGreeting, inOpen:
 		switch {
+		case s.greeting != nil:
+			s.failover(now, backend.Unanswered)
 		case s.clientGone:
-			s.close(now, ReasonClientReset, backend.Cancelled)
+			s.close(now, ReasonClientReset, backend.Served)
 		case s.legBroken:
 			s.legEnded(now, s.leg, ReasonBackendReset, nil)
+		case s.state == inGreeting: // too late for another: the client has a part of the answer
+			s.blame(errHalfAnswer)
+			s.finish(now, ReasonGarbled, backend.Unanswered)
 		default:
-			s.countRejected(ReasonRequestTimeout)
-			s.finish(now, ReasonRequestTimeout, backend.Served)
+			s.endInput(now, ReasonRequestTimeout)
 		}
 	case inLingering:
 		s.close(now, s.summary.Reason, backend.Served)
+	}
+}
+
+// disarm takes back the deadline of a client or an endpoint that was waited
+// for. That of a connection which cannot be written to any more stays.
+func (s *Session) disarm() {
+	if !s.clientGone && !s.legBroken {
+		s.deadline = 0
 	}
 }
 
@@ -98,7 +110,7 @@ func (s *Session) Drain(now time.Duration) {
 	s.draining = true
 	switch s.state {
 	case inHandshake, inAcquiring:
-		s.refuse(now, ReasonDrained, refusal{answersConnect: s.state == inAcquiring, text: "pyro-dispatch is shutting down"})
+		s.refuseDrained(now)
 	case inOpen:
 		if s.atRest() {
 			s.rested(now)
@@ -116,21 +128,21 @@ func (s *Session) Quiet(now time.Duration) {
 // Abort ends the session at once.
 func (s *Session) Abort(now time.Duration) {
 	if s.state != inClosed {
-		s.close(now, ReasonAborted, backend.Served)
+		s.close(now, ReasonAborted, s.parted())
 	}
 }
 
 // endInput says that the client has said its last, or nothing that can be
 // listened to any more. Calls that are under way are still answered.
-func (s *Session) endInput(now time.Duration, r Reason, err error) {
+func (s *Session) endInput(now time.Duration, r Reason) {
 	if s.inputEnd != "" {
 		return
 	}
-	if err != nil {
-		s.summary.Err = err
-	}
 	s.countRejected(r)
 	s.inputEnd = r
+	if s.state == inOpen {
+		s.disarm() // nothing that is only half here is waited for any more
+	}
 	switch {
 	case s.state == inLingering:
 	case s.state != inOpen:
@@ -149,12 +161,10 @@ func (s *Session) legEnded(now time.Duration, p Port, r Reason, err error) {
 		return
 	}
 	if s.state == inGreeting && s.greeting != nil {
-		s.failover(backend.Broken)
+		s.failover(now, backend.Broken)
 		return
 	}
-	if err != nil && s.summary.Err == nil {
-		s.summary.Err = err
-	}
+	s.blame(err)
 	outcome := backend.Served
 	if !s.atRest() {
 		outcome = backend.Broken
@@ -184,6 +194,22 @@ func (s *Session) close(now time.Duration, r Reason, o backend.Outcome) {
 	s.do(Action{Op: Close})
 }
 
+// parted is what a lease was good for where its end is not the endpoint's
+// doing.
+func (s *Session) parted() backend.Outcome {
+	if s.greeting != nil {
+		return backend.Cancelled
+	}
+	return backend.Served
+}
+
+// blame notes why the session ends, or soon will. The first cause stands.
+func (s *Session) blame(err error) {
+	if s.summary.Err == nil && s.summary.Reason == "" {
+		s.summary.Err = err
+	}
+}
+
 // settle gives back the lease and accounts for the calls that will get no
 // reply. The first reason stands.
 func (s *Session) settle(now time.Duration, r Reason, o backend.Outcome) {
@@ -205,7 +231,7 @@ func (s *Session) settle(now time.Duration, r Reason, o backend.Outcome) {
 	case s.lease != nil:
 		s.do(Action{Op: Release, Port: s.leg, Lease: s.lease, Outcome: o})
 		s.lease = nil
-	case s.state == inAcquiring:
+	case s.state == inAcquiring && s.leg != 0:
 		s.do(Action{Op: Cancel, Port: s.leg})
 	}
 	s.leg = 0
@@ -253,6 +279,10 @@ type refusal struct {
 func (s *Session) reject(now time.Duration, r Reason, f refusal) {
 	s.countRejected(r)
 	s.refuse(now, r, f)
+}
+
+func (s *Session) refuseDrained(now time.Duration) {
+	s.refuse(now, ReasonDrained, refusal{answersConnect: s.state != inHandshake, text: "pyro-dispatch is shutting down"})
 }
 
 // refuse answers a client that has no endpoint yet with CONNECTFAIL and ends

@@ -2,6 +2,7 @@ package router
 
 import (
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/pyro-dispatch/pyro-dispatch/backend"
@@ -14,7 +15,6 @@ func (s *Session) acquire() {
 	s.state = inAcquiring
 	s.lastLeg++
 	s.leg = s.lastLeg
-	s.lease = nil
 	s.do(Action{Op: Acquire, Port: s.leg, Attempt: s.greeting.attempt})
 }
 
@@ -36,16 +36,21 @@ func (s *Session) Unreachable(now time.Duration, p Port, err error) {
 	if s.state != inAcquiring || p != s.leg {
 		return
 	}
-	s.summary.Err = err
+	s.leg = 0 // nothing to cancel
+	s.blame(err)
 	s.refuse(now, ReasonUnreachable, refusal{answersConnect: true, text: unreachableText(s.route)})
 }
 
 // failover gives up an endpoint that did not answer the CONNECT as it should.
 // A CONNECT is not a call: the next endpoint gets the same one.
-func (s *Session) failover(o backend.Outcome) {
+func (s *Session) failover(now time.Duration, o backend.Outcome) {
 	s.do(Action{Op: Release, Port: s.leg, Lease: s.lease, Outcome: o})
-	s.replyLeft = 0
+	s.lease = nil
 	s.deadline = 0
+	if s.draining {
+		s.refuseDrained(now)
+		return
+	}
 	s.acquire()
 }
 
@@ -60,9 +65,12 @@ func (s *Session) replyData(now time.Duration, b []byte) (t Taken) {
 				t.Need = shortOf(rest)
 				break
 			}
-			if o, good := s.nextReply(&h, err); !good {
+			if err == nil {
+				err = s.nextReply(&h)
+			}
+			if err != nil {
 				t.Forward, t.Consumed = t.Consumed, len(b)
-				s.garbled(now, o, err)
+				s.garbled(now, err)
 				break
 			}
 		}
@@ -78,34 +86,43 @@ func (s *Session) replyData(now time.Duration, b []byte) (t Taken) {
 	t.To = Client
 	t.Body = s.replyLeft
 	if s.clientGone {
-		t.Forward, t.Consumed, t.Need, t.Body = 0, len(b), 0, 0
+		t.Forward, t.Body = 0, 0 // still read, but for nobody
 	}
 	return t
 }
 
+// What can be wrong with an endpoint's messages, besides their headers.
+var (
+	errHalfAnswer   = errors.New("answer to CONNECT began but did not end")
+	errOtherDialect = errors.New("message in the other protocol")
+	errReplySize    = errors.New("message larger than max_message_size")
+	errUnexpected   = errors.New("message out of turn")
+)
+
 // nextReply looks at the header of a new message from the endpoint.
-func (s *Session) nextReply(h *wire.Head, err error) (backend.Outcome, bool) {
+func (s *Session) nextReply(h *wire.Head) error {
 	switch {
-	case err != nil:
-		return backend.Garbled, false
-	case s.state == inGreeting && h.Dialect != s.dialect:
-		s.lease.Learn(h.Dialect)
-		return backend.OtherDialect, false
-	case h.Dialect != s.dialect || h.BodyLen() > s.env.Limits.Message || !s.expects(h.Type):
-		return backend.Garbled, false
-	}
-	if s.state == inGreeting {
-		s.answered(h)
+	case h.Dialect != s.dialect:
+		if s.greeting != nil {
+			s.lease.Learn(h.Dialect)
+		}
+		return fmt.Errorf("%w: %s", errOtherDialect, h.Dialect)
+	case h.BodyLen() > s.env.Limits.Message:
+		return fmt.Errorf("%w: %d bytes", errReplySize, h.BodyLen())
+	case !s.expects(h.Type):
+		return fmt.Errorf("%w: %s", errUnexpected, h.Type)
 	}
 	s.replyFlags = *h
 	s.replyLeft = h.Len()
-	return 0, true
+	if s.state == inGreeting {
+		s.answered(h)
+	}
+	return nil
 }
 
 // answered: the endpoint has begun to answer the CONNECT, so it is the one.
 func (s *Session) answered(h *wire.Head) {
 	s.lease.Answered(h.Dialect)
-	s.deadline = 0
 	s.summary.Endpoint = s.lease.Endpoint.Address.String()
 	s.greeting = nil
 }
@@ -125,8 +142,14 @@ func (s *Session) expects(t wire.Type) bool {
 // replyMoved counts n bytes of the current reply as on their way.
 func (s *Session) replyMoved(now time.Duration, n int64) {
 	s.replyLeft -= n
-	s.summary.ReplyBytes += n
-	s.route.Calls.Reply(n)
+	if !s.clientGone {
+		s.summary.ReplyBytes += n
+		s.route.Calls.Reply(n)
+		if s.state == inGreeting {
+			// The rest of an answer that has begun must keep coming.
+			s.deadline = now + s.env.HandshakeTime
+		}
+	}
 	if s.replyLeft == 0 {
 		s.replied(now)
 	}
@@ -141,6 +164,7 @@ func (s *Session) replied(now time.Duration) {
 		return
 	case wire.ConnectOK:
 		s.state = inOpen
+		s.disarm()
 	default:
 		c := s.calls.pop()
 		outcome := metrics.Replied
@@ -172,13 +196,17 @@ func (s *Session) rested(now time.Duration) {
 	}
 }
 
-// garbled: the endpoint sent what Pyro does not send. Before its answer to the
-// CONNECT that only means another endpoint; later it ends the session.
-func (s *Session) garbled(now time.Duration, o backend.Outcome, err error) {
-	if s.state == inGreeting && s.greeting != nil {
-		s.failover(o)
-		return
+// garbled: the endpoint sent what Pyro does not send, or what was not its turn
+// to. Before its answer to the CONNECT that only means another endpoint; later
+// it ends the session.
+func (s *Session) garbled(now time.Duration, err error) {
+	switch {
+	case s.greeting == nil:
+		s.blame(err)
+		s.finish(now, ReasonGarbled, backend.Garbled)
+	case errors.Is(err, errOtherDialect):
+		s.failover(now, backend.OtherDialect)
+	default:
+		s.failover(now, backend.Garbled)
 	}
-	s.summary.Err = err
-	s.finish(now, ReasonGarbled, o)
 }

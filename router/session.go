@@ -20,9 +20,9 @@ import (
 //	Handshake ── CONNECT complete, route found ──► Acquiring
 //	Acquiring ── lease granted ──► Greeting (the CONNECT is sent as it came)
 //	Greeting  ── no proper answer in time ──► Acquiring (the next endpoint)
-//	Greeting  ── CONNECTOK ──► Idle
+//	Greeting  ── CONNECTOK, all of it ──► Idle
 //	Idle ──► Sending ──► Waiting ──► Replying ──► Idle
-//	any       ── refusal, daemon gone, drained ──► Lingering
+//	any       ── refusal, bad input, daemon gone, drained ──► Lingering
 //	any       ── client gone ──► Closed;  Lingering ── client gone, or time ──► Closed
 //
 // Lingering is a closed door that still takes in what the client says: closing
@@ -114,7 +114,7 @@ type Env struct {
 	Table          func() *Table // the routes in force
 	Limits         Limits
 	DefaultDialect wire.Dialect  // of refusals to peers whose dialect is unknown
-	HandshakeTime  time.Duration // from accept to a complete CONNECT
+	HandshakeTime  time.Duration // from accept to a complete CONNECT; also what an answer that has begun may stall
 	RequestTime    time.Duration // from the first to the last byte of a stored request
 	LingerTime     time.Duration // in the state Lingering
 	Metrics        *metrics.Listener

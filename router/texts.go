@@ -37,7 +37,7 @@ func (s *Session) rejectHead(now time.Duration, err error) {
 	default:
 		f.text = "invalid data"
 	}
-	s.summary.Err = err
+	s.blame(err)
 	s.reject(now, headReason(err), f)
 }
 
@@ -91,6 +91,6 @@ func clip(s string) string {
 // connectObject reads the object id out of the CONNECT's payload. A CONNECT
 // that cannot be read is for the daemon to judge, not for us.
 func connectObject(h *wire.Head, payload []byte) (id string, ok bool) {
-	id, err := handshake.Object(handshake.Format(h.Serializer()), h.Has(wire.Compressed), payload, handshake.DefaultLimits())
+	id, err := handshake.Object(h.Serializer(), h.Has(wire.Compressed), payload, handshake.DefaultLimits())
 	return id, err == nil
 }
