@@ -106,14 +106,20 @@ func setRune(s []rune) (r rune, used int) {
 // String is the pattern as it was written.
 func (g Glob) String() string { return g.text }
 
-// Match reports whether the whole of id matches. Its time is at most the
-// product of both lengths: only the last star is ever tried again.
+// Match reports whether the whole of id matches.
 func (g Glob) Match(id string) bool {
+	ok, _ := g.match(id)
+	return ok
+}
+
+// match also counts its steps: at most (len(id)+1) × (len(toks)+1), since only
+// the last star is ever tried again, and never at the same place.
+func (g Glob) match(id string) (ok bool, steps int) {
 	var (
 		t, i         int
 		star, starAt = -1, 0
 	)
-	for i < len(id) {
+	for ; i < len(id); steps++ {
 		r, size := utf8.DecodeRuneInString(id[i:])
 		switch {
 		case t < len(g.toks) && g.toks[t].kind == globStar:
@@ -127,13 +133,13 @@ func (g Glob) Match(id string) bool {
 			starAt += skip
 			t, i = star+1, starAt
 		default:
-			return false
+			return false, steps
 		}
 	}
 	for t < len(g.toks) && g.toks[t].kind == globStar {
 		t++
 	}
-	return t == len(g.toks)
+	return t == len(g.toks), steps
 }
 
 func (t *globToken) matches(r rune) bool {
