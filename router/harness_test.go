@@ -1,0 +1,406 @@
+package router_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/pyro-dispatch/pyro-dispatch/backend"
+	"github.com/pyro-dispatch/pyro-dispatch/metrics"
+	"github.com/pyro-dispatch/pyro-dispatch/router"
+	"github.com/pyro-dispatch/pyro-dispatch/wire"
+)
+
+// The times of all sessions in tests.
+const (
+	start         = time.Second
+	handshakeTime = 10 * time.Second
+	requestTime   = 20 * time.Second
+	lingerTime    = 2 * time.Second
+	answerTime    = 5 * time.Second
+)
+
+// testLimits are small, so that whole conversations are.
+var testLimits = router.Limits{Message: 4096, Annotations: 256, Handshake: 1024, StoreAndForward: 512}
+
+// world is what the sessions of a test share.
+type world struct {
+	set     *metrics.Set
+	dialer  dialer
+	cluster *backend.Cluster
+	route   *router.Route
+	env     router.Env
+}
+
+// dialer connects to nobody, or fails with the address's error.
+type dialer map[string]error
+
+func (d dialer) DialContext(_ context.Context, _, address string) (net.Conn, error) {
+	if err := d[address]; err != nil {
+		return nil, err
+	}
+	near, _ := net.Pipe()
+	return near, nil
+}
+
+// newWorld makes a world with one route to a cluster of that many endpoints.
+func newWorld(endpoints int) *world {
+	w := &world{set: metrics.New(metrics.Build{}), dialer: dialer{}}
+	c := backend.ClusterConfig{Name: "cluster", Dialer: w.dialer, Metrics: w.set, ConnectTimeout: time.Minute}
+	for i := range endpoints {
+		c.Endpoints = append(c.Endpoints, backend.EndpointConfig{Address: endpoint(i + 1)})
+	}
+	w.cluster = backend.NewCluster(c)
+	w.route = &router.Route{Name: "route", Cluster: w.cluster, Calls: w.set.Calls("route", "cluster")}
+	table := router.NewTable([]*router.Route{w.route})
+	w.env = router.Env{
+		Listener:       "main",
+		Table:          func() *router.Table { return table },
+		Limits:         testLimits,
+		DefaultDialect: wire.V502,
+		HandshakeTime:  handshakeTime,
+		RequestTime:    requestTime,
+		LingerTime:     lingerTime,
+		Metrics:        w.set.Listener("main"),
+	}
+	return w
+}
+
+func endpoint(i int) backend.Address {
+	return backend.Address{Network: "tcp", Addr: fmt.Sprintf("192.0.2.%d:9999", i)}
+}
+
+// counts gives the values of a metric other than 0, by the values of one of
+// its labels ("" for the only one of a metric without).
+func (w *world) counts(t testing.TB, name, label string) map[string]float64 {
+	t.Helper()
+	families, err := w.set.Registry.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	values := map[string]float64{}
+	for _, f := range families {
+		if f.GetName() != "pyro_dispatch_"+name {
+			continue
+		}
+		for _, m := range f.GetMetric() {
+			key := ""
+			for _, l := range m.GetLabel() {
+				if l.GetName() == label {
+					key = l.GetValue()
+				}
+			}
+			v := m.GetCounter().GetValue() + m.GetGauge().GetValue() + float64(m.GetHistogram().GetSampleCount())
+			if v != 0 {
+				values[key] += v
+			}
+		}
+		return values
+	}
+	t.Fatalf("no metric %s", name)
+	return nil
+}
+
+// harness is the driver of one session, without connections: tests say what
+// happens, it keeps the rules of package router and checks that the session
+// does.
+type harness struct {
+	t       testing.TB
+	w       *world
+	session *router.Session
+	now     time.Duration
+	asked   []string // what the session asked for since the last look, in words
+
+	lines    map[router.Port]*line
+	leg      router.Port    // the last that was acquired
+	wanted   *router.Action // the Acquire that is to be answered
+	leases   map[router.Port]*backend.Lease
+	released map[router.Port]backend.Outcome
+	failed   []router.FailedCall
+	resumed  bool // a Resume came since the client was last shown
+	settling bool // a Settle was not answered yet
+	closed   bool
+	own      int // bytes to the client that are not an endpoint's
+
+	connect  int  // length of the client's CONNECT, once it was consumed
+	begun    int  // requests sent on, at least in part
+	withheld bool // bytes of the client's were dropped: nothing more is sent on
+}
+
+// line is one connection, as its driver sees it.
+type line struct {
+	sent     []byte // all that its peer has sent
+	arrived  int    // how much of it has been read from the connection
+	consumed int
+	body     int64 // what may be moved
+	paused   bool
+	got      framer // all that was written to it
+	over     bool   // its peer's EOF or RST was delivered
+	failed   bool   // it cannot be written to
+}
+
+func newHarness(t testing.TB, w *world) *harness {
+	h := &harness{
+		t: t, w: w, now: start,
+		lines:    map[router.Port]*line{router.Client: {}},
+		leases:   map[router.Port]*backend.Lease{},
+		released: map[router.Port]backend.Outcome{},
+	}
+	h.session = router.New(&w.env, netip.MustParseAddr("198.51.100.7"), h, h.now)
+	h.check()
+	return h
+}
+
+// CallFailed implements router.Observer.
+func (h *harness) CallFailed(c router.FailedCall) { h.failed = append(h.failed, c) }
+
+func (h *harness) note(format string, args ...any) {
+	h.asked = append(h.asked, fmt.Sprintf(format, args...))
+}
+
+// taken gives what was asked for since the last call.
+func (h *harness) taken() string {
+	s := strings.Join(h.asked, "; ")
+	h.asked = nil
+	return s
+}
+
+// says: the client sends b, and it arrives.
+func (h *harness) says(b []byte) { h.sends(router.Client, b) }
+
+// answers: the leg acquired last sends b.
+func (h *harness) answers(b []byte) { h.sends(h.leg, b) }
+
+func (h *harness) sends(p router.Port, b []byte) {
+	l := h.lines[p]
+	l.sent = append(l.sent, b...)
+	h.arrives(p, len(l.sent)-l.arrived)
+}
+
+// arrives: the next n bytes that p's peer has sent are read and, unless the
+// client is paused, shown.
+func (h *harness) arrives(p router.Port, n int) {
+	l := h.lines[p]
+	l.arrived = min(l.arrived+n, len(l.sent))
+	if !l.paused && l.arrived > l.consumed {
+		h.show(p)
+	}
+}
+
+// show shows the session what has arrived at p and was not consumed.
+func (h *harness) show(p router.Port) {
+	l := h.lines[p]
+	before := h.session.State()
+	b := append([]byte(nil), l.sent[l.consumed:l.arrived]...)
+	taken := h.session.Data(h.now, p, b)
+	h.checkTaken(p, &taken, b, before)
+	begun := 0
+	if taken.Forward > 0 {
+		begun = h.write(taken.To, b[:taken.Forward])
+	}
+	if p == router.Client {
+		h.begun += begun
+		if before == router.Handshake && taken.Consumed > 0 {
+			h.connect = taken.Consumed
+		}
+		h.withheld = h.withheld || taken.Consumed > taken.Forward && before != router.Handshake
+	}
+	for i := range b {
+		b[i] = 0xee // the session keeps nothing of it
+	}
+	l.consumed += taken.Consumed
+	l.body = taken.Body
+	l.paused = taken.Paused
+	switch {
+	case taken.Paused:
+		h.note("pause")
+	case taken.Need > 0:
+		h.note("need")
+	}
+	h.perform()
+}
+
+// moves: n bytes of a large message go on without being shown.
+func (h *harness) moves(p router.Port, n int64) {
+	l := h.lines[p]
+	n = min(n, l.body, int64(len(l.sent)-l.consumed))
+	to := router.Client
+	if p == router.Client {
+		to = h.leg
+	}
+	h.write(to, l.sent[l.consumed:l.consumed+int(n)])
+	l.consumed += int(n)
+	l.arrived = max(l.arrived, l.consumed)
+	l.body -= n
+	h.session.Moved(h.now, p, n)
+	h.perform()
+}
+
+// write is what reaches the peer of p. It returns how many messages begin in b.
+func (h *harness) write(p router.Port, b []byte) (begun int) {
+	l := h.lines[p]
+	if l == nil || h.closed {
+		h.t.Fatalf("%d bytes for port %d, which is not open", len(b), p)
+	}
+	name := "client"
+	if p != router.Client {
+		if _, done := h.released[p]; done {
+			h.t.Fatalf("bytes for port %d, which was released", p)
+		}
+		name = fmt.Sprintf("leg %d", p)
+	}
+	words, begun, err := l.got.write(b)
+	if err != nil {
+		h.t.Fatalf("to %s: %v", name, err)
+	}
+	h.note("to %s: %s", name, words)
+	return begun
+}
+
+// perform carries out the session's actions and checks its state, then shows
+// again what a Resume asks for.
+func (h *harness) perform() {
+	h.t.Helper()
+	for _, a := range h.session.Actions() {
+		h.do(a)
+	}
+	h.check()
+	if h.resumed {
+		h.resumed = false
+		l := h.lines[router.Client]
+		if !l.paused {
+			h.t.Fatal("Resume without a pause")
+		}
+		l.paused = false
+		if l.arrived > l.consumed {
+			h.show(router.Client)
+		}
+	}
+}
+
+func (h *harness) do(a router.Action) {
+	h.t.Helper()
+	if h.closed && a.Op != router.Release {
+		h.t.Fatalf("operation %d after Close", a.Op)
+	}
+	name := "client"
+	if a.Port != router.Client {
+		name = fmt.Sprintf("leg %d", a.Port)
+	}
+	switch a.Op {
+	case router.Acquire:
+		if h.wanted != nil || a.Port <= h.leg || a.Attempt == nil {
+			h.t.Fatalf("acquires %+v after port %d", a, h.leg)
+		}
+		h.leg, h.wanted = a.Port, &a
+		h.note("acquire %s", name)
+	case router.Cancel:
+		if h.wanted == nil || h.wanted.Port != a.Port {
+			h.t.Fatalf("cancels %s, which is not being acquired", name)
+		}
+		h.wanted = nil
+		h.note("cancel %s", name)
+	case router.Send:
+		if a.Port == router.Client {
+			h.own += len(a.Bytes)
+		}
+		h.write(a.Port, a.Bytes)
+	case router.Resume:
+		h.resumed = true
+		h.note("resume")
+	case router.Settle:
+		h.settling = true
+		h.note("settle")
+	case router.CloseWrite:
+		h.note("end %s", name)
+	case router.Release:
+		if h.leases[a.Port] != a.Lease {
+			h.t.Fatalf("releases another lease than that of %s", name)
+		}
+		a.Lease.Done(a.Outcome) // panics where it was done before
+		h.released[a.Port] = a.Outcome
+		h.note("release %s as %s", name, outcomeNames[a.Outcome])
+	case router.Close:
+		h.closed = true
+		h.note("close")
+	}
+}
+
+var outcomeNames = map[backend.Outcome]string{
+	backend.Served: "served", backend.Cancelled: "cancelled", backend.Refused: "refused",
+	backend.OtherDialect: "other dialect", backend.Unanswered: "unanswered", backend.Broken: "broken",
+	backend.Garbled: "garbled",
+}
+
+// connects: the cluster answers the Acquire, with a lease if it has any.
+func (h *harness) connects() {
+	a := h.wanted
+	h.wanted = nil
+	l, err := h.w.cluster.Acquire(context.Background(), a.Attempt)
+	if err != nil {
+		h.session.Unreachable(h.now, a.Port, err)
+		h.perform()
+		return
+	}
+	h.grant(a.Port, l)
+}
+
+func (h *harness) grant(p router.Port, l *backend.Lease) {
+	h.leases[p] = l
+	h.lines[p] = &line{}
+	h.session.Granted(h.now, p, l, answerTime)
+	h.perform()
+}
+
+// hangsUp: the peer of p has sent its last.
+func (h *harness) hangsUp(p router.Port) {
+	l := h.lines[p]
+	l.over = true
+	h.session.EOF(h.now, p, l.arrived-l.consumed)
+	h.perform()
+}
+
+var errReset = errors.New("connection reset by peer")
+
+func (h *harness) resets(p router.Port) {
+	h.lines[p].over = true
+	h.session.Reset(h.now, p, errReset)
+	h.perform()
+}
+
+var errPipe = errors.New("broken pipe")
+
+func (h *harness) failsToWrite(p router.Port) {
+	h.lines[p].failed = true
+	h.session.WriteFailed(h.now, p, errPipe)
+	h.perform()
+}
+
+// waits lets time pass, and the deadline with it where it is soon enough.
+func (h *harness) waits(d time.Duration) {
+	h.now += d
+	h.session.Tick(h.now)
+	h.perform()
+}
+
+func (h *harness) drains() {
+	h.session.Drain(h.now)
+	h.perform()
+}
+
+// settles: nothing more had come from the client.
+func (h *harness) settles() {
+	h.settling = false
+	h.session.Quiet(h.now)
+	h.perform()
+}
+
+func (h *harness) aborts() {
+	h.session.Abort(h.now)
+	h.perform()
+}

@@ -1,0 +1,238 @@
+package router_test
+
+import (
+	"bytes"
+
+	"github.com/pyro-dispatch/pyro-dispatch/router"
+	"github.com/pyro-dispatch/pyro-dispatch/wire"
+)
+
+// checkTaken holds for every answer to Data.
+func (h *harness) checkTaken(p router.Port, t *router.Taken, b []byte, before router.State) {
+	h.t.Helper()
+	limits := &h.w.env.Limits
+	rest := len(b) - t.Consumed
+	after := h.session.State()
+	bound := int64(wire.MaxHeadLen)
+	if p == router.Client {
+		bound = max(limits.Handshake, limits.StoreAndForward, wire.MaxHeadLen+limits.Annotations)
+	}
+	switch {
+	case t.Forward < 0 || t.Forward > t.Consumed || rest < 0:
+		h.t.Fatalf("of %d bytes took %+v", len(b), *t)
+	case t.Need != 0 && (t.Need <= rest || int64(t.Need) > bound):
+		h.t.Fatalf("needs %d bytes, has %d, bound %d", t.Need, rest, bound)
+	case t.Paused && (p != router.Client || t.Need != 0 || t.Body != 0 || rest == 0):
+		h.t.Fatalf("paused port %d of %d bytes with %+v", p, len(b), *t)
+	case t.Body != 0 && (rest != 0 || t.Need != 0):
+		h.t.Fatalf("body with bytes left: %+v", *t)
+	case rest > 0 && t.Need == 0 && !t.Paused:
+		h.t.Fatalf("%d bytes left for no reason: %+v", rest, *t)
+	case t.Forward > 0 && (before == router.Lingering || before == router.Closed):
+		h.t.Fatalf("forwards while %s", before)
+	case t.ReplyDue && after != router.Sending && after != router.Waiting && after != router.Replying:
+		h.t.Fatalf("a reply is due while %s", after)
+	}
+}
+
+// check holds after every event.
+func (h *harness) check() {
+	h.t.Helper()
+	state, deadline, sum := h.session.State(), h.session.Deadline(), h.session.Summary()
+	switch state {
+	case router.Handshake, router.Greeting, router.Lingering:
+		if deadline == 0 {
+			h.t.Fatalf("%s for ever", state)
+		}
+	case router.Acquiring:
+		if h.wanted == nil {
+			h.t.Fatal("acquiring nothing")
+		}
+	case router.Closed:
+		if deadline != 0 {
+			h.t.Fatal("closed, with a deadline")
+		}
+	}
+	if ended := state == router.Lingering || state == router.Closed; ended {
+		if sum.Reason == "" {
+			h.t.Fatalf("%s without a reason", state)
+		}
+		if len(h.leases) != len(h.released) {
+			h.t.Fatalf("%s with %d of %d leases released", state, len(h.released), len(h.leases))
+		}
+		if h.wanted != nil {
+			h.t.Fatalf("%s, still acquiring", state)
+		}
+	} else if sum.Reason != "" {
+		h.t.Fatalf("%s, ended because of %s", state, sum.Reason)
+	}
+	if h.closed != (state == router.Closed) {
+		h.t.Fatalf("Close asked for: %v; state %s", h.closed, state)
+	}
+	client := h.lines[router.Client]
+	if client.paused && !h.resumed && (state == router.Idle || state == router.Lingering) {
+		h.t.Fatalf("paused while %s: nothing will resume", state)
+	}
+	h.checkBytes(&sum)
+	h.checkState(state)
+}
+
+// checkBytes: what was written on is what was sent, from its beginning, and is
+// counted.
+func (h *harness) checkBytes(sum *router.Summary) {
+	h.t.Helper()
+	client := h.lines[router.Client]
+	replies := client.got.bytes[:len(client.got.bytes)-h.own]
+	if int64(len(replies)) != sum.ReplyBytes {
+		h.t.Fatalf("%d bytes of replies, counted %d", len(replies), sum.ReplyBytes)
+	}
+	connect := client.sent[:h.connect]
+	var requests int64
+	for p, l := range h.lines {
+		if p == router.Client {
+			continue
+		}
+		n := len(l.got.bytes)
+		if n == 0 { // granted too late
+			continue
+		}
+		if n < len(connect) || !bytes.Equal(l.got.bytes[:len(connect)], connect) {
+			h.t.Fatalf("leg %d was sent another CONNECT than the client's", p)
+		}
+		requests += int64(n - len(connect))
+		if n > client.consumed || !bytes.Equal(l.got.bytes, client.sent[:n]) {
+			h.t.Fatalf("leg %d was sent what the client did not send", p)
+		}
+		if len(replies) > 0 && p == h.leg && (len(replies) > l.consumed || !bytes.Equal(replies, l.sent[:len(replies)])) {
+			h.t.Fatal("the client was sent what the leg did not send")
+		}
+	}
+	if requests != sum.RequestBytes {
+		h.t.Fatalf("%d bytes of requests, counted %d", requests, sum.RequestBytes)
+	}
+}
+
+// checkState compares an open session with what follows from the bytes.
+func (h *harness) checkState(state router.State) {
+	h.t.Helper()
+	sum := h.session.Summary()
+	if int(sum.Calls) != h.begun {
+		h.t.Fatalf("%d requests begun, counted %d", h.begun, sum.Calls)
+	}
+	switch state {
+	case router.Idle, router.Sending, router.Waiting, router.Replying:
+	default:
+		return
+	}
+	client, leg := h.lines[router.Client], h.lines[h.leg]
+
+	replies := frames(leg.sent[:leg.consumed])
+	answered := len(replies.heads) - 1 // but the CONNECTOK
+	waiting := -answered
+	for _, head := range leg.got.heads[1:] {
+		if !isOneway(&head) {
+			waiting++
+		}
+	}
+	sending := leg.got.left > 0
+	if sending && !isOneway(&leg.got.last) {
+		waiting++
+	}
+	want := router.Idle
+	switch {
+	case replies.left > 0:
+		want = router.Replying
+	case sending:
+		want = router.Sending
+	case waiting > 0:
+		want = router.Waiting
+	}
+	if state != want {
+		h.t.Fatalf("%s with %d calls waiting, sending: %v", state, waiting, sending)
+	}
+
+	n, bad := sendable(client.sent[h.connect:client.arrived], leg.got.last.Dialect, &h.w.env.Limits)
+	sent := len(leg.got.bytes) - h.connect
+	listening := !client.paused && !h.resumed && !h.withheld && !leg.failed
+	switch {
+	case sent > n:
+		h.t.Fatalf("%d bytes sent on of %d", sent, n)
+	case listening && bad:
+		h.t.Fatal("listens on after bad input")
+	case listening && sent != n:
+		h.t.Fatalf("%d bytes sent on, %d are ready", sent, n)
+	}
+}
+
+// finish ends the session if it has not ended, and looks at the accounts.
+func (h *harness) finish() {
+	h.t.Helper()
+	if !h.closed {
+		h.aborts()
+	}
+	if got := h.w.counts(h.t, "calls_in_flight", "route"); len(got) != 0 {
+		h.t.Errorf("calls in flight: %v", got)
+	}
+	if got := h.w.counts(h.t, "endpoint_connections", "endpoint"); len(got) != 0 {
+		h.t.Errorf("connections to endpoints: %v", got)
+	}
+	sum, ended := h.session.Summary(), 0.0
+	for _, n := range h.w.counts(h.t, "calls_total", "outcome") {
+		ended += n
+	}
+	if ended != float64(sum.Calls) {
+		h.t.Errorf("%v calls ended, %d begun", ended, sum.Calls)
+	}
+	bytes := h.w.counts(h.t, "relayed_bytes_total", "direction")
+	if bytes["request"] != float64(sum.RequestBytes) || bytes["reply"] != float64(sum.ReplyBytes) {
+		h.t.Errorf("bytes %v, the session counted %d and %d", bytes, sum.RequestBytes, sum.ReplyBytes)
+	}
+}
+
+func isOneway(h *wire.Head) bool { return h.Type == wire.Invoke && h.Has(wire.Oneway) }
+
+// frames splits b, whole messages and perhaps a part of one, header included.
+func frames(b []byte) *framer {
+	f := &framer{}
+	for len(b) > 0 {
+		h, err := wire.ParseHead(b)
+		if err != nil {
+			break // the part of a header that is kept
+		}
+		n := min(h.Len(), int64(len(b)))
+		f.write(b[:n])
+		b = b[n:]
+	}
+	return f
+}
+
+// sendable says how much of b, requests of a client of dialect d, may be sent
+// on, and whether what follows is bad. It is the specification of what
+// requestData does a piece at a time.
+func sendable(b []byte, d wire.Dialect, limits *router.Limits) (n int, bad bool) {
+	for {
+		rest := b[n:]
+		h, err := wire.ParseHead(rest)
+		if err != nil {
+			return n, err != wire.ErrShort
+		}
+		request := h.Type == wire.Invoke || h.Type == wire.Ping
+		if h.Dialect != d || !request || h.BodyLen() > limits.Message || int64(h.AnnotationsLen) > limits.Annotations {
+			return n, true
+		}
+		headers := h.Dialect.HeadLen() + int(h.AnnotationsLen)
+		small := h.Len() <= limits.StoreAndForward
+		if len(rest) < headers || small && int64(len(rest)) < h.Len() {
+			return n, false
+		}
+		for chunks := rest[h.Dialect.HeadLen():headers]; len(chunks) > 0; {
+			if _, chunks, err = wire.NextChunk(d, chunks); err != nil {
+				return n, true
+			}
+		}
+		if int64(len(rest)) < h.Len() {
+			return len(b), false
+		}
+		n += int(h.Len())
+	}
+}
