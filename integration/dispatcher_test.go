@@ -54,18 +54,19 @@ func runDispatcher(t *testing.T, binary string, args ...string) *running {
 	t.Cleanup(func() { d.check(t) }) // after the process has left: cleanups run last in, first out
 	d.process = startProcess(t, "dispatcher", cmd, func(p *process) { p.signal(t, syscall.SIGTERM) })
 	d.location = locationOf(d.entry(t, "listening")["address"].(string))
-	for _, a := range args {
-		if a == "--admin=" {
-			return d
+	// The admin server, if there is one, was logged before.
+	for _, line := range strings.Split(d.stderr.String(), "\n") {
+		var entry struct{ Msg, Address string }
+		if json.Unmarshal([]byte(line), &entry) == nil && entry.Msg == "admin server listening" {
+			d.admin = entry.Address
 		}
 	}
-	d.admin, _ = d.entry(t, "admin server listening")["address"].(string)
 	return d
 }
 
-// locationOf turns an address of the dispatcher into a Pyro location.
+// locationOf turns an address from the dispatcher's log into a Pyro location.
 func locationOf(address string) string {
-	if path, ok := strings.CutPrefix(address, "unix:"); ok {
+	if path := strings.TrimPrefix(address, "unix:"); strings.HasPrefix(path, "/") {
 		return "./u:" + path
 	}
 	return address
@@ -125,14 +126,25 @@ func sum(metrics map[string]float64, name string) float64 {
 	return total
 }
 
-// descriptors counts the files that the dispatcher has open.
-func (d *running) descriptors(t *testing.T) int {
+// descriptors counts what the dispatcher has open: pipes, and everything else.
+func (d *running) descriptors(t *testing.T) (pipes, others int) {
 	t.Helper()
-	entries, err := os.ReadDir(fmt.Sprintf("/proc/%d/fd", d.cmd.Process.Pid))
+	dir := fmt.Sprintf("/proc/%d/fd", d.cmd.Process.Pid)
+	entries, err := os.ReadDir(dir)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return len(entries)
+	for _, e := range entries {
+		target, err := os.Readlink(filepath.Join(dir, e.Name()))
+		switch {
+		case err != nil: // closed since
+		case strings.HasPrefix(target, "pipe:"):
+			pipes++
+		default:
+			others++
+		}
+	}
+	return pipes, others
 }
 
 // closedAddress returns an address of this machine on which nobody listens: it stays bound, so

@@ -23,10 +23,7 @@ clusters: [{name: c, static: [%q]}]
 	r := startRemote(t, "pyro5")
 	r.open(t, d.location, "lab.worker").call(t, "nothing") // and stays connected
 	held = r.open(t, d.location, "lab.worker").start(t, "hold", "drain")
-	side := r.open(t, server.location, "lab.worker")
-	if side.call(t, "holding", "drain", 30) != true {
-		t.Fatal("the call never reached the daemon")
-	}
+	side := awaitHeld(t, server, "drain")
 	return d, held, func() { side.call(t, "let_go", "drain") }
 }
 

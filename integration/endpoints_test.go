@@ -55,22 +55,19 @@ func TestDaemonKilledMidCall(t *testing.T) {
 				proxies[p.call(t, "whoami").(string)] = p
 			}
 			direct := r.open(t, victim.location, "lab.worker")
-			watch := r.open(t, victim.location, "lab.worker")
 			through := proxies["victim"].start(t, "hold", "through")
 			alone := direct.start(t, "hold", "alone")
-			for _, key := range []string{"through", "alone"} {
-				if watch.call(t, "holding", key, 30) != true {
-					t.Fatalf("the daemon never got the call %q", key)
-				}
-			}
 			elsewhere := proxies["survivor"].start(t, "hold", "elsewhere")
+			awaitHeld(t, victim, "through")
+			awaitHeld(t, victim, "alone")
+			side := awaitHeld(t, survivor, "elsewhere")
 			victim.kill(t)
 
 			want, got := alone.wait(t), through.wait(t)
 			if got.Exception != want.Exception || !strings.HasSuffix(got.Exception, ".ConnectionClosedError") {
 				t.Errorf("through the dispatcher: %s: %s; directly: %s: %s", got.Exception, got.Message, want.Exception, want.Message)
 			}
-			r.open(t, survivor.location, "lab.worker").call(t, "let_go", "elsewhere")
+			side.call(t, "let_go", "elsewhere")
 			if got := elsewhere.value(t); got != "let go" {
 				t.Errorf("the other daemon's call gave %v", got)
 			}

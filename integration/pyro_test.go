@@ -14,6 +14,7 @@ import (
 // daemon is a real Pyro daemon, py/daemon.py.
 type daemon struct {
 	*process
+	lib      string
 	location string // as in a URI: host:port or ./u:path
 }
 
@@ -28,7 +29,18 @@ func startDaemon(t *testing.T, lib string, flags ...string) *daemon {
 	if err := json.Unmarshal([]byte(line), &ready); err != nil {
 		t.Fatalf("%s printed %q: %v", p.name, line, err)
 	}
-	return &daemon{process: p, location: ready.Location}
+	return &daemon{process: p, lib: lib, location: ready.Location}
+}
+
+// awaitHeld waits until the daemon executes the call hold(key), and returns a proxy to it that
+// can let the call end.
+func awaitHeld(t *testing.T, d *daemon, key string) *proxy {
+	t.Helper()
+	side := startRemote(t, d.lib).open(t, d.location, "lab.worker")
+	if side.call(t, "holding", key, patience.Seconds()) != true {
+		t.Fatalf("the call hold(%s) never reached %s", key, d.name)
+	}
+	return side
 }
 
 // backend is the daemon's address as the dispatcher wants it.
