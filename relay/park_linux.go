@@ -1,11 +1,11 @@
 package relay
 
 import (
-	"context"
 	"errors"
 	"os"
 	"runtime/debug"
 	"sync"
+	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -23,45 +23,64 @@ const (
 // lot is where idle sessions are parked: they keep their connections and their
 // state, but no goroutine, whose stacks would be most of what an idle session
 // costs. One goroutine watches all parked connections through an epoll
-// instance of the lot's own, which the runtime's poller watches in turn.
+// instance of the lot's own, which the runtime's poller watches in turn. Both
+// exist from the first session that parks until close.
 type lot struct {
-	file *os.File // the epoll instance
-	fd   int
-
 	mu     sync.Mutex
+	file   *os.File // the epoll instance
+	fd     int
+	closed bool
 	parked map[int32]*driver // by ticket
 	ticket int32
 
 	untrimmed int // parked since the last trim
 	trimmed   time.Time
+
+	running sync.WaitGroup
 }
 
-// newLot returns nil where the kernel gives no epoll instance: nobody parks
-// then.
-func newLot() *lot {
+func newLot() *lot { return &lot{parked: make(map[int32]*driver)} }
+
+// open makes the epoll instance where there is none yet. The lock is held.
+func (k *lot) open() error {
+	switch {
+	case k.closed:
+		return os.ErrClosed
+	case k.file != nil:
+		return nil
+	}
 	fd, err := unix.EpollCreate1(unix.EPOLL_CLOEXEC)
 	if err != nil {
-		return nil
+		return os.NewSyscallError("epoll_create1", err)
 	}
 	if err := unix.SetNonblock(fd, true); err != nil {
 		unix.Close(fd)
-		return nil
+		return os.NewSyscallError("fcntl", err)
 	}
-	return &lot{
-		file:   os.NewFile(uintptr(fd), "parked sessions"),
-		fd:     fd,
-		parked: make(map[int32]*driver),
+	file := os.NewFile(uintptr(fd), "parked sessions")
+	raw, err := file.SyscallConn()
+	if err != nil {
+		file.Close()
+		return err
 	}
+	k.file, k.fd = file, fd
+	k.running.Go(func() { k.run(raw) })
+	return nil
 }
 
-// run wakes sessions when there is something to read for them, until ctx ends.
-func (k *lot) run(ctx context.Context) {
-	stop := context.AfterFunc(ctx, func() { k.file.Close() })
-	defer stop()
-	raw, err := k.file.SyscallConn()
-	if err != nil {
-		return
+// close ends the watching: nobody is left to park.
+func (k *lot) close() {
+	k.mu.Lock()
+	k.closed = true
+	if k.file != nil {
+		k.file.Close()
 	}
+	k.mu.Unlock()
+	k.running.Wait()
+}
+
+// run wakes sessions when there is something to read for them, until close.
+func (k *lot) run(raw syscall.RawConn) {
 	events := make([]unix.EpollEvent, 256)
 	for {
 		n := 0
@@ -87,6 +106,9 @@ func (k *lot) run(ctx context.Context) {
 func (k *lot) add(d *driver) error {
 	k.mu.Lock()
 	defer k.mu.Unlock()
+	if err := k.open(); err != nil {
+		return err
+	}
 	for taken := true; taken; _, taken = k.parked[k.ticket] {
 		k.ticket++
 	}

@@ -3,7 +3,6 @@
 package relay
 
 import (
-	"context"
 	"errors"
 	"time"
 )
@@ -15,6 +14,6 @@ type lot struct{}
 
 func newLot() *lot { return nil }
 
-func (*lot) run(context.Context) {}
-func (*lot) add(*driver) error   { return errors.ErrUnsupported }
-func (*lot) remove(*driver)      {}
+func (*lot) close()            {}
+func (*lot) add(*driver) error { return errors.ErrUnsupported }
+func (*lot) remove(*driver)    {}

@@ -65,7 +65,7 @@ func (s *Server) Serve(ctx context.Context) error {
 	var running sync.WaitGroup
 	running.Go(func() { s.wheel.run(background) })
 	if s.lot = newLot(); s.lot != nil {
-		running.Go(func() { s.lot.run(background) })
+		defer s.lot.close()
 	}
 	for _, l := range s.listeners {
 		running.Go(l.accept)
