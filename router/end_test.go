@@ -1,7 +1,6 @@
 package router_test
 
 import (
-	"context"
 	"testing"
 	"time"
 
@@ -306,13 +305,6 @@ func TestLate(t *testing.T) {
 		h.session.Moved(h.now, p, 1)
 		h.perform()
 	}
-	lease := func(h *harness, a *router.Action) {
-		l, err := h.w.cluster.Acquire(context.Background(), a.Attempt)
-		if err != nil {
-			h.t.Fatal(err)
-		}
-		h.grant(a.Port, l)
-	}
 	expect := func(h *harness, asks string, state router.State) {
 		h.t.Helper()
 		if got := h.taken(); got != asks || h.session.State() != state {
@@ -344,20 +336,18 @@ func TestLate(t *testing.T) {
 	t.Run("a lease that comes after all", func(t *testing.T) {
 		h := newHarness(t, newWorld(1))
 		h.says(messages{wire.V502}.connect())
-		wanted := h.wanted
 		h.drains()
 		h.taken()
-		lease(h, wanted)
+		h.grantsLate()
 		expect(h, "release leg 1 as cancelled", router.Lingering)
 		h.finish()
 	})
 	t.Run("after the end", func(t *testing.T) {
 		h := newHarness(t, newWorld(1))
 		h.says(messages{wire.V502}.connect())
-		wanted := h.wanted
 		h.aborts()
 		h.taken()
-		lease(h, wanted)
+		h.grantsLate()
 		expect(h, "release leg 1 as cancelled", router.Closed)
 		late(h, 1)
 		late(h, router.Client)

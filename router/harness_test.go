@@ -10,6 +10,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	dto "github.com/prometheus/client_model/go"
+
 	"github.com/pyro-dispatch/pyro-dispatch/backend"
 	"github.com/pyro-dispatch/pyro-dispatch/metrics"
 	"github.com/pyro-dispatch/pyro-dispatch/router"
@@ -30,11 +33,13 @@ var testLimits = router.Limits{Message: 4096, Annotations: 256, Handshake: 1024,
 
 // world is what the sessions of a test share.
 type world struct {
-	set     *metrics.Set
-	dialer  dialer
-	cluster *backend.Cluster
-	route   *router.Route
-	env     router.Env
+	set       *metrics.Set
+	endpoints int
+	dialer    dialer
+	cluster   *backend.Cluster
+	route     *router.Route
+	env       router.Env
+	counted   *counted // at the last finish
 }
 
 // dialer connects to nobody, or fails with the address's error.
@@ -50,17 +55,12 @@ func (d dialer) DialContext(_ context.Context, _, address string) (net.Conn, err
 
 // newWorld makes a world with one route to a cluster of that many endpoints.
 func newWorld(endpoints int) *world {
-	w := &world{set: metrics.New(metrics.Build{}), dialer: dialer{}}
-	c := backend.ClusterConfig{Name: "cluster", Dialer: w.dialer, Metrics: w.set, ConnectTimeout: time.Minute}
-	for i := range endpoints {
-		c.Endpoints = append(c.Endpoints, backend.EndpointConfig{Address: endpoint(i + 1)})
-	}
-	w.cluster = backend.NewCluster(c)
-	w.route = &router.Route{Name: "route", Cluster: w.cluster, Calls: w.set.Calls("route", "cluster")}
-	table := router.NewTable([]*router.Route{w.route})
+	w := &world{set: metrics.New(metrics.Build{}), dialer: dialer{}, endpoints: endpoints, counted: &counted{}}
+	// They take longer to gather than most tests take.
+	w.set.Registry.Unregister(collectors.NewGoCollector())
+	w.set.Registry.Unregister(collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	w.env = router.Env{
 		Listener:       "main",
-		Table:          func() *router.Table { return table },
 		Limits:         testLimits,
 		DefaultDialect: wire.V502,
 		HandshakeTime:  handshakeTime,
@@ -68,42 +68,67 @@ func newWorld(endpoints int) *world {
 		LingerTime:     lingerTime,
 		Metrics:        w.set.Listener("main"),
 	}
-	return w
+	return w.again()
 }
 
 func endpoint(i int) backend.Address {
 	return backend.Address{Network: "tcp", Addr: fmt.Sprintf("192.0.2.%d:9999", i)}
 }
 
-// counts gives the values of a metric other than 0, by the values of one of
-// its labels ("" for the only one of a metric without).
-func (w *world) counts(t testing.TB, name, label string) map[string]float64 {
+// again is the world with a cluster that has learnt nothing. Metrics go on.
+func (w *world) again() *world {
+	fresh := *w
+	c := backend.ClusterConfig{Name: "cluster", Dialer: w.dialer, Metrics: w.set, ConnectTimeout: time.Minute}
+	for i := range w.endpoints {
+		c.Endpoints = append(c.Endpoints, backend.EndpointConfig{Address: endpoint(i + 1)})
+	}
+	clear(w.dialer)
+	fresh.cluster = backend.NewCluster(c)
+	fresh.route = &router.Route{Name: "route", Cluster: fresh.cluster, Calls: w.set.Calls("route", "cluster")}
+	table := router.NewTable([]*router.Route{fresh.route})
+	fresh.env.Table = func() *router.Table { return table }
+	return &fresh
+}
+
+// snapshot is the state of all metrics.
+type snapshot map[string]*dto.MetricFamily
+
+func (w *world) snapshot(t testing.TB) snapshot {
 	t.Helper()
 	families, err := w.set.Registry.Gather()
 	if err != nil {
 		t.Fatal(err)
 	}
-	values := map[string]float64{}
+	s := make(snapshot, len(families))
 	for _, f := range families {
-		if f.GetName() != "pyro_dispatch_"+name {
-			continue
-		}
-		for _, m := range f.GetMetric() {
-			key := ""
-			for _, l := range m.GetLabel() {
-				if l.GetName() == label {
-					key = l.GetValue()
-				}
-			}
-			v := m.GetCounter().GetValue() + m.GetGauge().GetValue() + float64(m.GetHistogram().GetSampleCount())
-			if v != 0 {
-				values[key] += v
-			}
-		}
-		return values
+		s[f.GetName()] = f
 	}
-	t.Fatalf("no metric %s", name)
-	return nil
+	return s
+}
+
+// counts gives the values of a metric other than 0, by the values of one of its
+// labels.
+func (s snapshot) counts(t testing.TB, name, label string) map[string]float64 {
+	t.Helper()
+	f := s["pyro_dispatch_"+name]
+	if f == nil {
+		t.Fatalf("no metric %s", name)
+	}
+	values := map[string]float64{}
+	for _, m := range f.GetMetric() {
+		v := m.GetCounter().GetValue() + m.GetGauge().GetValue() + float64(m.GetHistogram().GetSampleCount())
+		for _, l := range m.GetLabel() {
+			if l.GetName() == label && v != 0 {
+				values[l.GetValue()] += v
+			}
+		}
+	}
+	return values
+}
+
+func (w *world) counts(t testing.TB, name, label string) map[string]float64 {
+	t.Helper()
+	return w.snapshot(t).counts(t, name, label)
 }
 
 // harness is the driver of one session, without connections: tests say what
@@ -116,16 +141,17 @@ type harness struct {
 	now     time.Duration
 	asked   []string // what the session asked for since the last look, in words
 
-	lines    map[router.Port]*line
-	leg      router.Port    // the last that was acquired
-	wanted   *router.Action // the Acquire that is to be answered
-	leases   map[router.Port]*backend.Lease
-	released map[router.Port]backend.Outcome
-	failed   []router.FailedCall
-	resumed  bool // a Resume came since the client was last shown
-	settling bool // a Settle was not answered yet
-	closed   bool
-	own      int // bytes to the client that are not an endpoint's
+	lines     map[router.Port]*line
+	leg       router.Port    // the last that was acquired
+	wanted    *router.Action // the Acquire that is to be answered
+	cancelled *router.Action // the one that is not any more
+	leases    map[router.Port]*backend.Lease
+	released  map[router.Port]backend.Outcome
+	failed    []router.FailedCall
+	resumed   bool // a Resume came since the client was last shown
+	settling  bool // a Settle was not answered yet
+	closed    bool
+	own       int // bytes to the client that are not an endpoint's
 
 	connect  int  // length of the client's CONNECT, once it was consumed
 	begun    int  // requests sent on, at least in part
@@ -142,6 +168,7 @@ type line struct {
 	got      framer // all that was written to it
 	over     bool   // its peer's EOF or RST was delivered
 	failed   bool   // it cannot be written to
+	replied  int    // of got's messages, how many have been dealt with
 }
 
 func newHarness(t testing.TB, w *world) *harness {
@@ -303,7 +330,7 @@ func (h *harness) do(a router.Action) {
 		if h.wanted == nil || h.wanted.Port != a.Port {
 			h.t.Fatalf("cancels %s, which is not being acquired", name)
 		}
-		h.wanted = nil
+		h.wanted, h.cancelled = nil, h.wanted
 		h.note("cancel %s", name)
 	case router.Send:
 		if a.Port == router.Client {
@@ -350,6 +377,18 @@ func (h *harness) connects() {
 	h.grant(a.Port, l)
 }
 
+// grantsLate brings the lease of an Acquire that was cancelled.
+func (h *harness) grantsLate() {
+	a := h.cancelled
+	if a == nil {
+		return
+	}
+	h.cancelled = nil
+	if l, err := h.w.cluster.Acquire(context.Background(), a.Attempt); err == nil {
+		h.grant(a.Port, l)
+	}
+}
+
 func (h *harness) grant(p router.Port, l *backend.Lease) {
 	h.leases[p] = l
 	h.lines[p] = &line{}
@@ -377,6 +416,11 @@ var errPipe = errors.New("broken pipe")
 
 func (h *harness) failsToWrite(p router.Port) {
 	h.lines[p].failed = true
+	for _, l := range h.lines {
+		if (l == h.lines[router.Client]) != (p == router.Client) {
+			l.body = 0 // nothing is moved to p any more
+		}
+	}
 	h.session.WriteFailed(h.now, p, errPipe)
 	h.perform()
 }

@@ -82,9 +82,9 @@ func (h *harness) check() {
 func (h *harness) checkBytes(sum *router.Summary) {
 	h.t.Helper()
 	client := h.lines[router.Client]
-	replies := client.got.bytes[:len(client.got.bytes)-h.own]
-	if int64(len(replies)) != sum.ReplyBytes {
-		h.t.Fatalf("%d bytes of replies, counted %d", len(replies), sum.ReplyBytes)
+	got := client.got.bytes[:len(client.got.bytes)-h.own]
+	if int64(len(got)) != sum.ReplyBytes {
+		h.t.Fatalf("%d bytes of replies, counted %d", len(got), sum.ReplyBytes)
 	}
 	connect := client.sent[:h.connect]
 	var requests int64
@@ -103,7 +103,7 @@ func (h *harness) checkBytes(sum *router.Summary) {
 		if n > client.consumed || !bytes.Equal(l.got.bytes, client.sent[:n]) {
 			h.t.Fatalf("leg %d was sent what the client did not send", p)
 		}
-		if len(replies) > 0 && p == h.leg && (len(replies) > l.consumed || !bytes.Equal(replies, l.sent[:len(replies)])) {
+		if len(got) > 0 && p == h.leg && (len(got) > l.consumed || !bytes.Equal(got, l.sent[:len(got)])) {
 			h.t.Fatal("the client was sent what the leg did not send")
 		}
 	}
@@ -126,9 +126,8 @@ func (h *harness) checkState(state router.State) {
 	}
 	client, leg := h.lines[router.Client], h.lines[h.leg]
 
-	replies := frames(leg.sent[:leg.consumed])
-	answered := len(replies.heads) - 1 // but the CONNECTOK
-	waiting := -answered
+	answered, replyLeft := replies(leg.sent[:leg.consumed])
+	waiting := 1 - answered // the CONNECTOK is not a call's
 	for _, head := range leg.got.heads[1:] {
 		if !isOneway(&head) {
 			waiting++
@@ -140,7 +139,7 @@ func (h *harness) checkState(state router.State) {
 	}
 	want := router.Idle
 	switch {
-	case replies.left > 0:
+	case replyLeft > 0:
 		want = router.Replying
 	case sending:
 		want = router.Sending
@@ -164,46 +163,56 @@ func (h *harness) checkState(state router.State) {
 	}
 }
 
-// finish ends the session if it has not ended, and looks at the accounts.
+// finish ends the session if it has not ended, and looks at the accounts of its
+// world, which no other session may have used since the last finish.
 func (h *harness) finish() {
 	h.t.Helper()
 	if !h.closed {
 		h.aborts()
 	}
-	if got := h.w.counts(h.t, "calls_in_flight", "route"); len(got) != 0 {
-		h.t.Errorf("calls in flight: %v", got)
+	now := h.w.snapshot(h.t)
+	for metric, label := range map[string]string{"calls_in_flight": "route", "endpoint_connections": "endpoint"} {
+		if got := now.counts(h.t, metric, label); len(got) != 0 {
+			h.t.Errorf("%s: %v", metric, got)
+		}
 	}
-	if got := h.w.counts(h.t, "endpoint_connections", "endpoint"); len(got) != 0 {
-		h.t.Errorf("connections to endpoints: %v", got)
+	bytes := now.counts(h.t, "relayed_bytes_total", "direction")
+	was := *h.w.counted
+	*h.w.counted = counted{request: bytes["request"], reply: bytes["reply"]}
+	for _, n := range now.counts(h.t, "calls_total", "outcome") {
+		h.w.counted.calls += n
 	}
-	sum, ended := h.session.Summary(), 0.0
-	for _, n := range h.w.counts(h.t, "calls_total", "outcome") {
-		ended += n
+	sum := h.session.Summary()
+	want := counted{
+		calls:   was.calls + float64(sum.Calls),
+		request: was.request + float64(sum.RequestBytes),
+		reply:   was.reply + float64(sum.ReplyBytes),
 	}
-	if ended != float64(sum.Calls) {
-		h.t.Errorf("%v calls ended, %d begun", ended, sum.Calls)
-	}
-	bytes := h.w.counts(h.t, "relayed_bytes_total", "direction")
-	if bytes["request"] != float64(sum.RequestBytes) || bytes["reply"] != float64(sum.ReplyBytes) {
-		h.t.Errorf("bytes %v, the session counted %d and %d", bytes, sum.RequestBytes, sum.ReplyBytes)
+	if *h.w.counted != want {
+		h.t.Errorf("metrics have %+v, want %+v", *h.w.counted, want)
 	}
 }
 
+// counted is what the metrics of a world have counted, in all sessions.
+type counted struct{ calls, request, reply float64 }
+
 func isOneway(h *wire.Head) bool { return h.Type == wire.Invoke && h.Has(wire.Oneway) }
 
-// frames splits b, whole messages and perhaps a part of one, header included.
-func frames(b []byte) *framer {
-	f := &framer{}
+// replies counts the whole messages in b, and how much is left to come of one
+// that has begun. The part of a header has not.
+func replies(b []byte) (whole int, left int64) {
 	for len(b) > 0 {
 		h, err := wire.ParseHead(b)
 		if err != nil {
-			break // the part of a header that is kept
+			break
 		}
-		n := min(h.Len(), int64(len(b)))
-		f.write(b[:n])
-		b = b[n:]
+		if n := int64(len(b)); n < h.Len() {
+			return whole, h.Len() - n
+		}
+		whole++
+		b = b[h.Len():]
 	}
-	return f
+	return whole, 0
 }
 
 // sendable says how much of b, requests of a client of dialect d, may be sent
