@@ -65,8 +65,9 @@ type Admin struct {
 
 // Limits bound one message, and all sessions together. All sizes are bytes.
 type Limits struct {
-	// The largest message, header and annotations included, in either
-	// direction. The default is the limit of Pyro4's format, 2^31-1.
+	// The largest message in either direction: annotations and data together,
+	// as Pyro's own MAX_MESSAGE_SIZE counts. The default is the limit of
+	// Pyro4's format, 2^31-1.
 	MaxMessageSize Size `yaml:"max_message_size"`
 	// The largest annotations of one request, all chunks together. Replies
 	// may carry larger ones.
@@ -100,7 +101,8 @@ type Listener struct {
 	// The time from the first byte of a stored request (see
 	// `limits.store_and_forward`) to its last. It does not limit the call.
 	RequestTimeout time.Duration `yaml:"request_timeout"`
-	// The most clients at one time.
+	// The most clients at one time. The limit of open files may allow fewer,
+	// at two for each client; the log says so then.
 	MaxSessions int `yaml:"max_sessions"`
 	// The most clients at one time from one source address. `0`: no limit
 	// beyond `max_sessions`.
