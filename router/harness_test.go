@@ -155,7 +155,7 @@ type harness struct {
 
 	connect  int  // length of the client's CONNECT, once it was consumed
 	begun    int  // requests sent on, at least in part
-	withheld bool // bytes of the client's were dropped: nothing more is sent on
+	withheld bool // bytes of the client's were dropped, or too late: nothing more is sent on
 }
 
 // line is one connection, as its driver sees it.
@@ -164,6 +164,7 @@ type line struct {
 	arrived  int    // how much of it has been read from the connection
 	consumed int
 	body     int64 // what may be moved
+	need     int   // what was last needed of the message that consumed points at
 	paused   bool
 	got      framer // all that was written to it
 	over     bool   // its peer's EOF or RST was delivered
@@ -240,6 +241,10 @@ func (h *harness) show(p router.Port) {
 	for i := range b {
 		b[i] = 0xee // the session keeps nothing of it
 	}
+	if taken.Need != 0 && taken.Consumed == 0 && taken.Need < l.need {
+		h.t.Fatalf("needed %d bytes of a message, now %d", l.need, taken.Need)
+	}
+	l.need = taken.Need
 	l.consumed += taken.Consumed
 	l.body = taken.Body
 	l.paused = taken.Paused
@@ -428,6 +433,9 @@ func (h *harness) failsToWrite(p router.Port) {
 // waits lets time pass, and the deadline with it where it is soon enough.
 func (h *harness) waits(d time.Duration) {
 	h.now += d
+	if deadline := h.session.Deadline(); deadline != 0 && h.now >= deadline {
+		h.withheld = h.withheld || h.lines[router.Client].need > 0 // too late
+	}
 	h.session.Tick(h.now)
 	h.perform()
 }

@@ -12,6 +12,9 @@ func (h *harness) checkTaken(p router.Port, t *router.Taken, b []byte, before ro
 	h.t.Helper()
 	limits := &h.w.env.Limits
 	rest := len(b) - t.Consumed
+	if head, err := wire.ParseHead(b[t.Consumed:]); err == nil && int64(t.Need) > head.Len() {
+		h.t.Fatalf("needs %d bytes of a message of %d", t.Need, head.Len())
+	}
 	after := h.session.State()
 	bound := int64(wire.MaxHeadLen)
 	if p == router.Client {
@@ -148,6 +151,12 @@ func (h *harness) checkState(state router.State) {
 	}
 	if state != want {
 		h.t.Fatalf("%s with %d calls waiting, sending: %v", state, waiting, sending)
+	}
+
+	failed := client.failed || leg.failed
+	late := client.need > 0 && !h.withheld && !client.over
+	if timed := h.session.Deadline() != 0; timed != (failed || late) {
+		h.t.Fatalf("deadline: %v, a request is to come: %v, a connection has failed: %v", timed, late, failed)
 	}
 
 	n, bad := sendable(client.sent[h.connect:client.arrived], leg.got.last.Dialect, &h.w.env.Limits)
