@@ -4,132 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"net/netip"
 	"strings"
 	"testing"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus/collectors"
-	dto "github.com/prometheus/client_model/go"
-
 	"github.com/pyro-dispatch/pyro-dispatch/backend"
-	"github.com/pyro-dispatch/pyro-dispatch/metrics"
 	"github.com/pyro-dispatch/pyro-dispatch/router"
-	"github.com/pyro-dispatch/pyro-dispatch/wire"
 )
-
-// The times of all sessions in tests.
-const (
-	start         = time.Second
-	handshakeTime = 10 * time.Second
-	requestTime   = 20 * time.Second
-	lingerTime    = 2 * time.Second
-	answerTime    = 5 * time.Second
-)
-
-// testLimits are small, so that whole conversations are.
-var testLimits = router.Limits{Message: 4096, Annotations: 256, Handshake: 1024, StoreAndForward: 512}
-
-// world is what the sessions of a test share.
-type world struct {
-	set       *metrics.Set
-	endpoints int
-	dialer    dialer
-	cluster   *backend.Cluster
-	route     *router.Route
-	env       router.Env
-	counted   *counted // at the last finish
-}
-
-// dialer connects to nobody, or fails with the address's error.
-type dialer map[string]error
-
-func (d dialer) DialContext(_ context.Context, _, address string) (net.Conn, error) {
-	if err := d[address]; err != nil {
-		return nil, err
-	}
-	near, _ := net.Pipe()
-	return near, nil
-}
-
-// newWorld makes a world with one route to a cluster of that many endpoints.
-func newWorld(endpoints int) *world {
-	w := &world{set: metrics.New(metrics.Build{}), dialer: dialer{}, endpoints: endpoints, counted: &counted{}}
-	// They take longer to gather than most tests take.
-	w.set.Registry.Unregister(collectors.NewGoCollector())
-	w.set.Registry.Unregister(collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	w.env = router.Env{
-		Listener:       "main",
-		Limits:         testLimits,
-		DefaultDialect: wire.V502,
-		HandshakeTime:  handshakeTime,
-		RequestTime:    requestTime,
-		LingerTime:     lingerTime,
-		Metrics:        w.set.Listener("main"),
-	}
-	return w.again()
-}
-
-func endpoint(i int) backend.Address {
-	return backend.Address{Network: "tcp", Addr: fmt.Sprintf("192.0.2.%d:9999", i)}
-}
-
-// again is the world with a cluster that has learnt nothing. Metrics go on.
-func (w *world) again() *world {
-	fresh := *w
-	c := backend.ClusterConfig{Name: "cluster", Dialer: w.dialer, Metrics: w.set, ConnectTimeout: time.Minute}
-	for i := range w.endpoints {
-		c.Endpoints = append(c.Endpoints, backend.EndpointConfig{Address: endpoint(i + 1)})
-	}
-	clear(w.dialer)
-	fresh.cluster = backend.NewCluster(c)
-	fresh.route = &router.Route{Name: "route", Cluster: fresh.cluster, Calls: w.set.Calls("route", "cluster")}
-	table := router.NewTable([]*router.Route{fresh.route})
-	fresh.env.Table = func() *router.Table { return table }
-	return &fresh
-}
-
-// snapshot is the state of all metrics.
-type snapshot map[string]*dto.MetricFamily
-
-func (w *world) snapshot(t testing.TB) snapshot {
-	t.Helper()
-	families, err := w.set.Registry.Gather()
-	if err != nil {
-		t.Fatal(err)
-	}
-	s := make(snapshot, len(families))
-	for _, f := range families {
-		s[f.GetName()] = f
-	}
-	return s
-}
-
-// counts gives the values of a metric other than 0, by the values of one of its
-// labels.
-func (s snapshot) counts(t testing.TB, name, label string) map[string]float64 {
-	t.Helper()
-	f := s["pyro_dispatch_"+name]
-	if f == nil {
-		t.Fatalf("no metric %s", name)
-	}
-	values := map[string]float64{}
-	for _, m := range f.GetMetric() {
-		v := m.GetCounter().GetValue() + m.GetGauge().GetValue() + float64(m.GetHistogram().GetSampleCount())
-		for _, l := range m.GetLabel() {
-			if l.GetName() == label && v != 0 {
-				values[l.GetValue()] += v
-			}
-		}
-	}
-	return values
-}
-
-func (w *world) counts(t testing.TB, name, label string) map[string]float64 {
-	t.Helper()
-	return w.snapshot(t).counts(t, name, label)
-}
 
 // harness is the driver of one session, without connections: tests say what
 // happens, it keeps the rules of package router and checks that the session
