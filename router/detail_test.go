@@ -242,47 +242,47 @@ func TestOtherDialectIsLearnt(t *testing.T) {
 	}
 }
 
-// TestAllocations: a call through an open session costs no garbage.
-func TestAllocations(t *testing.T) {
+// TestAnsweredLease: with the first bytes of its answer an endpoint has shown
+// its dialect, and what goes wrong later is no failure to connect.
+func TestAnsweredLease(t *testing.T) {
 	for _, d := range dialects {
+		w := newWorld(1)
 		m := messages{d}
-		h := open(t, d)
-		annotated := m.message(wire.Invoke, 25).WithCorrelation(testID).Bytes()
-		result, oneway, half := m.result(), m.oneway(), len(m.invoke())/2
-		calls := map[string]func(){
-			"call": func() {
-				h.session.Data(h.now, router.Client, annotated)
-				h.session.Data(h.now, h.leg, result)
-			},
-			"oneway": func() { h.session.Data(h.now, router.Client, oneway) },
-			"call in pieces": func() {
-				h.session.Data(h.now, router.Client, annotated[:half])
-				h.session.Data(h.now, router.Client, annotated)
-				h.session.Data(h.now, h.leg, result[:10])
-				h.session.Data(h.now, h.leg, result)
-			},
+		h := newHarness(t, w)
+		h.says(m.connect())
+		h.connects()
+		h.answers(m.ok())
+		h.says(m.invoke())
+		h.hangsUp(h.leg)
+		h.finish()
+		if got := w.counts(t, "connect_failures_total", "reason"); len(got) != 0 {
+			t.Errorf("%s: failures to connect: %v", d, got)
 		}
-		for name, call := range calls {
-			if n := testing.AllocsPerRun(200, call); n != 0 {
-				t.Errorf("%s: a %s allocates %v times", d, name, n)
-			}
+		stranger := newHarness(t, w)
+		stranger.says(messages{other(d)}.connect())
+		stranger.taken()
+		stranger.connects()
+		if got := stranger.taken(); got != refusal {
+			t.Errorf("%s: a client of the other dialect: %q", d, got)
 		}
-		if h.session.State() != router.Idle || h.session.Actions() != nil {
-			t.Errorf("%s: not idle", d)
-		}
+		stranger.finish()
 	}
 }
 
-func BenchmarkCall(b *testing.B) {
-	for _, d := range dialects {
-		b.Run(d.String(), func(b *testing.B) {
-			h := open(b, d)
-			invoke, result := messages{d}.invoke(), messages{d}.result()
-			b.ReportAllocs()
-			for b.Loop() {
-				h.session.Data(h.now, router.Client, invoke)
-				h.session.Data(h.now, h.leg, result)
-			}
-		})
+// TestConnectFailures: what goes wrong before is one, by its reason.
+func TestConnectFailures(t *testing.T) {
+	m := messages{wire.V502}
+	for reason, gives := range map[string]event{
+		"closed": legEOF, "garbled": answers(m.garbage()), "unanswered": waits(answerTime),
+		"other_dialect": answers(messages{wire.V48}.ok()),
+	} {
+		h := newHarness(t, newWorld(1))
+		h.says(m.connect())
+		h.connects()
+		gives(h)
+		if diff := cmp.Diff(map[string]float64{reason: 1}, h.w.counts(t, "connect_failures_total", "reason")); diff != "" {
+			t.Errorf("(-want +got):\n%s", diff)
+		}
+		h.finish()
 	}
 }

@@ -51,6 +51,9 @@ func (h *harness) check() {
 		if h.wanted == nil {
 			h.t.Fatal("acquiring nothing")
 		}
+		if deadline != 0 {
+			h.t.Fatal("acquiring, with a deadline of the session's own")
+		}
 	case router.Closed:
 		if deadline != 0 {
 			h.t.Fatal("closed, with a deadline")
