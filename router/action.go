@@ -52,7 +52,9 @@ const (
 	// Settle: read from the client once more without waiting; then, if nothing
 	// was there, Quiet.
 	Settle
-	// CloseWrite: shut down writing to Port.
+	// CloseWrite: shut down writing to Port, behind all that was forwarded or
+	// sent to it. That may still be in the hands of another of the driver's
+	// goroutines.
 	CloseWrite
 	// Release: end Lease, the one of Port, with Outcome.
 	Release

@@ -11,6 +11,10 @@ import (
 // EOF says that the other side of port p will send no more. All that it sent
 // before has been shown, again where it was Paused; kept is how much of it the
 // session did not consume.
+//
+// To the session a reply is over when its last byte was given to the driver. So
+// that a client which says its last still gets all of it, its EOF is delivered
+// when nothing that was forwarded to it is still being written.
 func (s *Session) EOF(now time.Duration, p Port, kept int) {
 	switch {
 	case s.state == inClosed:
@@ -118,7 +122,9 @@ func (s *Session) Drain(now time.Duration) {
 	}
 }
 
-// Quiet says that the client had sent nothing more when Settle looked.
+// Quiet says that the client had sent nothing more when Settle looked, and that
+// nothing forwarded to it is still being written: a reply that is has not
+// reached a client that may be cut off.
 func (s *Session) Quiet(now time.Duration) {
 	if s.state == inOpen && s.draining && s.atRest() {
 		s.finish(now, ReasonDrained, backend.Served)
