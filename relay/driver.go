@@ -143,8 +143,8 @@ func (d *driver) event(deliver func(now time.Duration)) {
 // afterEvent sets the wheel for what the event has changed. The lock is held.
 func (d *driver) afterEvent(now time.Duration) []router.Action {
 	due := d.session.Deadline()
-	if due == 0 && d.canPark() {
-		due = now + parkAfter
+	if due == 0 && d.visitable() {
+		due = now + visitAfter
 	}
 	d.listener.server.wheel.set(&d.timer, due)
 	return d.session.Actions()
@@ -300,13 +300,13 @@ func (d *driver) waitMemory(n int) error {
 }
 
 // tick is the wheel's call: the session's deadline has passed, or it has been
-// idle.
+// left alone for a while.
 func (d *driver) tick() {
 	d.mu.Lock()
-	idle := d.session.Deadline() == 0
+	waited := d.session.Deadline() == 0
 	d.mu.Unlock()
-	if idle {
-		d.park()
+	if waited {
+		d.visit()
 		return
 	}
 	d.event(func(now time.Duration) { d.session.Tick(now) })

@@ -41,6 +41,18 @@ func (l *link) writable(fd uintptr) bool {
 	return true
 }
 
+// broken reports whether the connection is gone in both directions: a reset, or
+// the end of both. What had arrived before may still be unread.
+func (l *link) broken() bool {
+	gone := false
+	_ = l.raw.Control(func(fd uintptr) { // fails where we have closed it ourselves
+		p := []unix.PollFd{{Fd: int32(fd)}}
+		n, _ := unix.Poll(p, 0)
+		gone = n > 0 && p[0].Revents&(unix.POLLERR|unix.POLLHUP) != 0
+	})
+	return gone
+}
+
 // The calls below go around the scheduler's hand-over for system calls: they do
 // not wait, and the hand-over costs as much as they do.
 

@@ -122,18 +122,6 @@ func (l *listener) admit(d *driver, source netip.Addr) bool {
 // sessionEnded is the end of a session's account: limits, metrics, and its one
 // line in the log.
 func (l *listener) sessionEnded(d *driver) {
-	l.server.wheel.drop(&d.timer)
-	l.mu.Lock()
-	source := l.drivers[d]
-	delete(l.drivers, d)
-	if l.sources[source]--; l.sources[source] <= 0 {
-		delete(l.sources, source)
-	}
-	if l.draining && len(l.drivers) == 0 {
-		close(l.empty)
-	}
-	l.mu.Unlock()
-
 	s := d.session.Summary()
 	l.metrics.Sessions.Dec()
 	l.metrics.Ended(string(s.Reason))
@@ -147,6 +135,18 @@ func (l *listener) sessionEnded(d *driver) {
 	if e := l.log.Check(level, "session ended"); e != nil {
 		e.Write(d.endFields(&s)...)
 	}
+
+	l.server.wheel.drop(&d.timer)
+	l.mu.Lock()
+	source := l.drivers[d]
+	delete(l.drivers, d)
+	if l.sources[source]--; l.sources[source] <= 0 {
+		delete(l.sources, source)
+	}
+	if l.draining && len(l.drivers) == 0 {
+		close(l.empty)
+	}
+	l.mu.Unlock()
 }
 
 // drain stops accepting and lets every session end when its calls have.

@@ -22,23 +22,49 @@ const (
 // time that its goroutine stopped reading makes the lot wake the session, and so
 // does every event; it then gets both goroutines anew.
 
-// canPark: the session is at rest and both its connections can be watched
-// without a goroutine. The lock is held.
-func (d *driver) canPark() bool {
-	return d.listener.server.lot != nil && d.leg != nil && d.client.raw != nil && d.leg.raw != nil &&
-		d.session.State() == router.Idle
+// visitAfter is how long nothing must have happened in a session before the
+// wheel looks at it. An idle one is parked then.
+const visitAfter = time.Second
+
+// visitable: both connections allow what visit does. The lock is held.
+func (d *driver) visitable() bool {
+	if d.listener.server.lot == nil || d.leg == nil || d.client.raw == nil || d.leg.raw == nil {
+		return false
+	}
+	switch d.session.State() {
+	case router.Idle, router.Sending, router.Waiting, router.Replying:
+		return true
+	}
+	return false
 }
 
-// park asks the goroutines to leave.
-func (d *driver) park() {
+// canPark: the session is at rest. The lock is held.
+func (d *driver) canPark() bool { return d.visitable() && d.session.State() == router.Idle }
+
+// visit asks the goroutines of an idle session to leave. In a session that
+// waits for its daemon it looks whether the client's connection has broken
+// behind the request: the poller reports that once, together with the request
+// if both came at once. The client's reader is then made to look again.
+func (d *driver) visit() {
 	d.mu.Lock()
-	ask := d.canPark() && !d.parking && d.away == 0
+	if !d.visitable() {
+		d.mu.Unlock()
+		return
+	}
+	idle := d.canPark()
+	ask := idle && !d.parking
 	d.parking = d.parking || ask
+	if !idle {
+		d.listener.server.wheel.set(&d.timer, d.listener.server.now()+visitAfter)
+	}
 	leg := d.leg
 	d.mu.Unlock()
-	if ask {
+	switch {
+	case ask:
 		timeOut(d.client)
 		timeOut(leg)
+	case !idle && d.client.broken():
+		timeOut(d.client)
 	}
 }
 

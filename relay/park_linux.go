@@ -12,8 +12,6 @@ import (
 )
 
 const (
-	// parkAfter is how long a session must be idle before its goroutines go.
-	parkAfter = time.Second
 	// After so many sessions have parked, their stacks are worth returning to
 	// the system, but not more often than trimEvery.
 	trimAfter = 500
@@ -120,7 +118,7 @@ func (k *lot) add(d *driver) error {
 	k.parked[d.ticket] = d
 	k.untrimmed++
 	if k.untrimmed == trimAfter {
-		time.AfterFunc(max(parkAfter, time.Until(k.trimmed.Add(trimEvery))), k.trim)
+		time.AfterFunc(max(visitAfter, time.Until(k.trimmed.Add(trimEvery))), k.trim)
 	}
 	return nil
 }

@@ -2,12 +2,7 @@
 
 package relay
 
-import (
-	"errors"
-	"time"
-)
-
-const parkAfter = time.Second
+import "errors"
 
 // lot: sessions are parked on Linux only.
 type lot struct{}

@@ -109,6 +109,9 @@ func (p *pump) readable(fd uintptr) bool {
 			// Nothing will be written to this client soon. Had it reset the
 			// connection right behind its last bytes, only another receive
 			// would tell.
+		case p.port != router.Client && (p.taken.Need > 0 || p.taken.Body > 0):
+			// The rest of a reply is due. Had the endpoint reset the connection,
+			// only another receive would tell.
 		default:
 			return false
 		}
@@ -143,20 +146,24 @@ func (p *pump) readPlain() error {
 // something to finish.
 func (p *pump) show() {
 	d := p.d
+	p.unsent, p.sendErr = nil, nil
 	d.mu.Lock()
 	d.unparkLocked()
 	now := d.listener.server.now()
 	p.taken = d.session.Data(now, p.port, p.buf.b)
-	p.actions = d.afterEvent(now)
 	p.dst = d.linkLocked(p.taken.To)
-	d.mu.Unlock()
-
-	p.unsent, p.sendErr = nil, nil
 	if p.taken.Forward > 0 && p.dst != nil {
+		// Under the lock, so that no other event comes between.
 		var n int
 		n, p.sendErr = p.dst.trySend(p.buf.b[:p.taken.Forward])
 		p.unsent = p.buf.b[n:p.taken.Forward]
+		if len(p.unsent) == 0 && p.sendErr == nil {
+			d.session.Sent(now, p.taken.To)
+		}
 	}
+	p.actions = d.afterEvent(now)
+	d.mu.Unlock()
+
 	if len(p.unsent) == 0 && p.sendErr == nil && p.actions == nil &&
 		!p.taken.Paused && p.taken.Body < spliceMin {
 		p.buf.consume(p.memory(), p.taken.Consumed, p.taken.Need)
@@ -203,12 +210,22 @@ func (p *pump) finish() {
 // sendRest writes, waiting, what trySend left.
 func (p *pump) sendRest() {
 	if p.sendErr == nil && len(p.unsent) > 0 {
-		_, p.sendErr = p.dst.conn.Write(p.unsent)
+		if _, p.sendErr = p.dst.conn.Write(p.unsent); p.sendErr == nil {
+			p.d.event(func(now time.Duration) { p.d.session.Sent(now, p.taken.To) })
+		}
 	}
 	p.unsent = nil
 	if p.sendErr != nil {
-		p.d.event(func(now time.Duration) { p.d.session.WriteFailed(now, p.taken.To, p.sendErr) })
+		p.writeFailed(p.sendErr)
 	}
+}
+
+// writeFailed delivers that the other side could not be written to. Its reader
+// may have been told of the end already, together with the last bytes it read,
+// so it is made to look again.
+func (p *pump) writeFailed(err error) {
+	p.d.event(func(now time.Duration) { p.d.session.WriteFailed(now, p.taken.To, err) })
+	timeOut(p.dst)
 }
 
 // moveBody moves the rest of a large message without looking at it.
@@ -218,7 +235,7 @@ func (p *pump) moveBody() {
 	}
 	readErr, writeErr := move(p.dst, p.src, p.taken.Body, progress)
 	if writeErr != nil {
-		p.d.event(func(now time.Duration) { p.d.session.WriteFailed(now, p.taken.To, writeErr) })
+		p.writeFailed(writeErr)
 	}
 	p.readErr = readErr
 }

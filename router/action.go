@@ -13,7 +13,8 @@ const Client Port = 0
 // Taken is the answer to Data: what becomes of the bytes shown. The driver
 // keeps what is not consumed and shows it again, with what follows it.
 type Taken struct {
-	// Forward: the first Forward bytes go to To, unchanged.
+	// Forward: the first Forward bytes go to To, unchanged. Where To is the
+	// client, Sent or WriteFailed says what became of them.
 	Forward int
 	To      Port
 	// Consumed: the first Consumed bytes, Forward or more, are done with.
@@ -52,9 +53,7 @@ const (
 	// Settle: read from the client once more without waiting; then, if nothing
 	// was there, Quiet.
 	Settle
-	// CloseWrite: shut down writing to Port, behind all that was forwarded or
-	// sent to it. That may still be in the hands of another of the driver's
-	// goroutines.
+	// CloseWrite: shut down writing to Port.
 	CloseWrite
 	// Release: end Lease, the one of Port, with Outcome.
 	Release

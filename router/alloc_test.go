@@ -18,13 +18,16 @@ func TestAllocations(t *testing.T) {
 			"call": func() {
 				h.session.Data(h.now, router.Client, annotated)
 				h.session.Data(h.now, h.leg, result)
+				h.session.Sent(h.now, router.Client)
 			},
 			"oneway": func() { h.session.Data(h.now, router.Client, oneway) },
 			"call in pieces": func() {
 				h.session.Data(h.now, router.Client, annotated[:half])
 				h.session.Data(h.now, router.Client, annotated)
 				h.session.Data(h.now, h.leg, result[:10])
+				h.session.Sent(h.now, router.Client)
 				h.session.Data(h.now, h.leg, result)
+				h.session.Sent(h.now, router.Client)
 			},
 		}
 		for name, call := range calls {
@@ -47,6 +50,7 @@ func BenchmarkCall(b *testing.B) {
 			for b.Loop() {
 				h.session.Data(h.now, router.Client, invoke)
 				h.session.Data(h.now, h.leg, result)
+				h.session.Sent(h.now, router.Client)
 			}
 		})
 	}

@@ -132,7 +132,7 @@ func TestCalls(t *testing.T) {
 			{name: "endpoint gone while one waits", reason: router.ReasonBackendClosed, calls: "backend_closed=4",
 				failures: []string{"INVOKE backend_closed", "INVOKE backend_closed", "INVOKE backend_closed", "INVOKE backend_closed"}, steps: opened(m,
 					step{says(invoke, invoke, invoke, invoke, invoke), "to leg 1: INVOKE, INVOKE, INVOKE, INVOKE; pause", router.Waiting},
-					step{legEOF, "release leg 1 as broken; end client; resume", router.Lingering})},
+					step{legEOF, "release leg 1 as broken; resume; end client", router.Lingering})},
 
 			// Bad requests.
 			{name: "bad header when idle", reason: router.ReasonCheck, err: wire.ErrCheck, steps: opened(m,

@@ -11,10 +11,6 @@ import (
 // EOF says that the other side of port p will send no more. All that it sent
 // before has been shown, again where it was Paused; kept is how much of it the
 // session did not consume.
-//
-// To the session a reply is over when its last byte was given to the driver. So
-// that a client which says its last still gets all of it, its EOF is delivered
-// when nothing that was forwarded to it is still being written.
 func (s *Session) EOF(now time.Duration, p Port, kept int) {
 	switch {
 	case s.state == inClosed:
@@ -24,6 +20,8 @@ func (s *Session) EOF(now time.Duration, p Port, kept int) {
 		s.clientEOF = true
 		s.countRejected(ReasonTruncated)
 		s.close(now, ReasonTruncated, backend.Cancelled)
+	case s.state == inLingering && s.unsent:
+		s.clientEOF = true // it may still read
 	case s.state == inHandshake, s.state == inLingering:
 		s.clientEOF = true
 		s.close(now, ReasonClientClosed, backend.Cancelled)
@@ -48,6 +46,23 @@ func (s *Session) Reset(now time.Duration, p Port, err error) {
 	}
 }
 
+// Sent says that the bytes last forwarded to port p have been written. Until
+// then the session does not take a reply for delivered.
+func (s *Session) Sent(now time.Duration, p Port) {
+	if p != Client || !s.unsent {
+		return
+	}
+	s.unsent = false
+	switch {
+	case s.state == inLingering && s.clientEOF:
+		s.close(now, s.summary.Reason, backend.Served)
+	case s.state == inLingering:
+		s.hangUp(now)
+	case s.state == inOpen && s.atRest():
+		s.rested(now)
+	}
+}
+
 // WriteFailed says that bytes for port p, forwarded or ours, could not all be
 // written.
 //
@@ -55,7 +70,14 @@ func (s *Session) Reset(now time.Duration, p Port, err error) {
 // still to be read, and the reader will come upon the end. Until then, or the
 // linger time, bytes for p are dropped.
 func (s *Session) WriteFailed(now time.Duration, p Port, err error) {
+	lost := p == Client && s.unsent
+	if lost {
+		s.unsent = false
+	}
 	switch {
+	case s.state == inLingering && lost:
+		s.close(now, s.summary.Reason, backend.Served)
+		return
 	case s.state != inGreeting && s.state != inOpen, p != Client && p != s.leg:
 		return
 	case s.greeting != nil: // only the CONNECT can have been written
@@ -87,6 +109,8 @@ func (s *Session) Tick(now time.Duration) {
 			s.failover(now, backend.Unanswered)
 		case s.clientGone:
 			s.close(now, ReasonClientReset, backend.Served)
+		case s.legBroken && s.unsent:
+			s.deadline = now + s.env.LingerTime
 		case s.legBroken:
 			s.legEnded(now, s.leg, ReasonBackendReset, nil)
 		case s.state == inGreeting: // too late for another: the client has a part of the answer
@@ -122,9 +146,7 @@ func (s *Session) Drain(now time.Duration) {
 	}
 }
 
-// Quiet says that the client had sent nothing more when Settle looked, and that
-// nothing forwarded to it is still being written: a reply that is has not
-// reached a client that may be cut off.
+// Quiet says that the client had sent nothing more when Settle looked.
 func (s *Session) Quiet(now time.Duration) {
 	if s.state == inOpen && s.draining && s.atRest() {
 		s.finish(now, ReasonDrained, backend.Served)
@@ -154,8 +176,10 @@ func (s *Session) endInput(now time.Duration, r Reason) {
 	case s.state != inOpen:
 		// Acquiring or greeting: the daemon shall have the CONNECT, as it would
 		// without us, and rested comes when it has answered.
-	case s.requestLeft > 0 || s.calls.len() == 0:
+	case s.requestLeft > 0 || s.atRest():
 		s.finish(now, r, backend.Served)
+	case s.calls.len() == 0:
+		// The last reply is being written, and rested comes when it has been.
 	default:
 		s.do(Action{Op: CloseWrite, Port: s.leg})
 	}
@@ -181,15 +205,24 @@ func (s *Session) legEnded(now time.Duration, p Port, r Reason, err error) {
 // finish ends a session whose client should see an orderly end: everything
 // sent to it arrives, then EOF.
 func (s *Session) finish(now time.Duration, r Reason, o backend.Outcome) {
-	if s.clientEOF || s.clientGone {
+	if s.clientEOF && !s.unsent || s.clientGone {
 		s.close(now, r, o)
 		return
 	}
 	s.settle(now, r, o)
 	s.state = inLingering
+	s.resume()
+	if s.unsent {
+		s.deadline = now + s.env.RequestTime // for a client that is slow to read; then Sent
+		return
+	}
+	s.hangUp(now)
+}
+
+// hangUp says the last to a client, which then has the linger time to go.
+func (s *Session) hangUp(now time.Duration) {
 	s.deadline = now + s.env.LingerTime
 	s.do(Action{Op: CloseWrite, Port: Client})
-	s.resume()
 }
 
 // close ends the session.

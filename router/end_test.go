@@ -60,6 +60,31 @@ func TestEnds(t *testing.T) {
 					step{says(m.message(wire.Invoke, 1000, wire.Oneway).Bytes()[:100]), "to leg 1: part of INVOKE", router.Sending},
 					step{clientEOF, "release leg 1 as served; close", router.Closed})},
 
+			// A client that is slow to read its reply.
+			{name: "half-close while the reply is being written", reason: router.ReasonClientClosed, calls: "ok=1", steps: opened(m, call,
+				step{(*harness).slows, "", router.Waiting},
+				step{answers(result), "to client: RESULT", router.Replying},
+				step{clientEOF, "", router.Replying},
+				step{(*harness).reads, "release leg 1 as served; close", router.Closed})},
+			{name: "drain while the reply is being written", reason: router.ReasonDrained, calls: "ok=1", steps: opened(m, call,
+				step{(*harness).slows, "", router.Waiting},
+				step{answers(result), "to client: RESULT", router.Replying},
+				step{(*harness).drains, "", router.Replying},
+				step{(*harness).settles, "", router.Replying},
+				step{(*harness).reads, "settle", router.Idle},
+				step{(*harness).settles, "release leg 1 as served; end client", router.Lingering})},
+			{name: "reset while the reply is being written", reason: router.ReasonClientReset, err: errReset, calls: "ok=1", steps: opened(m, call,
+				step{(*harness).slows, "", router.Waiting},
+				step{answers(result), "to client: RESULT", router.Replying},
+				step{clientReset, "release leg 1 as served; close", router.Closed})},
+			{name: "half-close while a refusal is being written", reason: router.ReasonRefused, steps: []step{
+				{says(m.connect()), "acquire leg 1", router.Acquiring},
+				{(*harness).connects, "to leg 1: CONNECT", router.Greeting},
+				{(*harness).slows, "", router.Greeting},
+				{answers(m.fail()), "to client: CONNECTFAIL; release leg 1 as refused", router.Lingering},
+				{clientEOF, "", router.Lingering},
+				{(*harness).reads, "close", router.Closed}}},
+
 			// The client's reset.
 			{name: "reset when idle", reason: router.ReasonClientReset, err: errReset, steps: opened(m,
 				step{clientReset, "release leg 1 as served; close", router.Closed})},
@@ -189,7 +214,7 @@ func TestEnds(t *testing.T) {
 			}},
 			{name: "drain while acquiring", reason: router.ReasonDrained, steps: []step{
 				{says(connect, invoke), "pause; acquire leg 1", router.Acquiring},
-				{drains, "to client: CONNECTFAIL; cancel leg 1; end client; resume", router.Lingering},
+				{drains, "to client: CONNECTFAIL; cancel leg 1; resume; end client", router.Lingering},
 			}},
 			{name: "drain while greeting", reason: router.ReasonDrained, steps: []step{
 				acquiring, greeting,
@@ -210,7 +235,7 @@ func TestEnds(t *testing.T) {
 				{says(connect, invoke), "pause; acquire leg 1", router.Acquiring},
 				greeting,
 				{drains, "", router.Greeting},
-				{legEOF, "release leg 1 as broken; to client: CONNECTFAIL; end client; resume", router.Lingering},
+				{legEOF, "release leg 1 as broken; to client: CONNECTFAIL; resume; end client", router.Lingering},
 			}},
 			{name: "drain when idle", reason: router.ReasonDrained, steps: opened(m,
 				step{drains, "settle", router.Idle},

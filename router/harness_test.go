@@ -37,6 +37,8 @@ type harness struct {
 
 	connect  int  // length of the client's CONNECT, once it was consumed
 	begun    int  // requests sent on, at least in part
+	slow     bool // the client reads nothing: what is forwarded to it is not sent before reads
+	unsent   bool // the leg's goroutine waits for that
 	withheld bool // bytes of the client's were dropped, or too late: nothing more is sent on
 }
 
@@ -97,7 +99,8 @@ func (h *harness) sends(p router.Port, b []byte) {
 func (h *harness) arrives(p router.Port, n int) {
 	l := h.lines[p]
 	l.arrived = min(l.arrived+n, len(l.sent))
-	if !l.paused && l.arrived > l.consumed {
+	stuck := p != router.Client && h.unsent
+	if !l.paused && !stuck && l.arrived > l.consumed {
 		h.show(p)
 	}
 }
@@ -112,6 +115,12 @@ func (h *harness) show(p router.Port) {
 	begun := 0
 	if taken.Forward > 0 {
 		begun = h.write(taken.To, b[:taken.Forward])
+	}
+	if taken.Forward > 0 && taken.To == router.Client {
+		h.unsent = h.slow
+		if !h.slow {
+			h.session.Sent(h.now, router.Client)
+		}
 	}
 	if p == router.Client {
 		h.begun += begun
@@ -137,6 +146,24 @@ func (h *harness) show(p router.Port) {
 		h.note("need")
 	}
 	h.perform()
+}
+
+// slows: the client reads nothing for now.
+func (h *harness) slows() { h.slow = true }
+
+// reads: the client takes what was forwarded to it, and the leg's goroutine goes
+// on.
+func (h *harness) reads() {
+	h.slow = false
+	if !h.unsent {
+		return
+	}
+	h.unsent = false
+	h.session.Sent(h.now, router.Client)
+	h.perform()
+	if l := h.lines[h.leg]; l != nil && h.leg != router.Client && l.arrived > l.consumed {
+		h.show(h.leg)
+	}
 }
 
 // moves: n bytes of a large message go on without being shown.
@@ -303,6 +330,9 @@ var errPipe = errors.New("broken pipe")
 
 func (h *harness) failsToWrite(p router.Port) {
 	h.lines[p].failed = true
+	if p == router.Client {
+		h.unsent = false
+	}
 	for _, l := range h.lines {
 		if (l == h.lines[router.Client]) != (p == router.Client) {
 			l.body = 0 // nothing is moved to p any more

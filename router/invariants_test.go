@@ -145,7 +145,7 @@ func (h *harness) checkState(state router.State) {
 	}
 	want := router.Idle
 	switch {
-	case replyLeft > 0:
+	case replyLeft > 0 || h.unsent:
 		want = router.Replying
 	case sending:
 		want = router.Sending

@@ -77,6 +77,7 @@ func (s *Session) replyData(now time.Duration, b []byte) (t Taken) {
 		n := min(s.replyLeft, int64(len(rest)))
 		t.Consumed += int(n)
 		t.Forward = t.Consumed
+		s.unsent = !s.clientGone
 		s.replyMoved(now, n)
 		if s.state != inOpen && s.state != inGreeting {
 			t.Consumed = len(b) // refused by the daemon: nothing follows

@@ -41,6 +41,8 @@ const (
 	opSpoil
 	opLate
 	opAbort
+	opSlow
+	opRead
 	numOps
 )
 
@@ -48,7 +50,8 @@ const (
 func (h *harness) play(op, arg int, d wire.Dialect) {
 	client, leg := h.lines[router.Client], h.lines[h.leg]
 	_, released := h.released[h.leg]
-	granted := h.leg != 0 && leg != nil && !released
+	live := h.leg != 0 && leg != nil && !released
+	granted := live && !h.unsent // else its goroutine does not read
 	switch op {
 	case opSay:
 		if !client.over {
@@ -135,7 +138,7 @@ func (h *harness) play(op, arg int, d wire.Dialect) {
 	case opLate:
 		h.grantsLate()
 		p := router.Port(1 + arg%4)
-		if p >= h.leg && granted {
+		if p >= h.leg && live {
 			return
 		}
 		h.session.Data(h.now, p, []byte("late"))
@@ -144,6 +147,10 @@ func (h *harness) play(op, arg int, d wire.Dialect) {
 		h.session.WriteFailed(h.now, p, errPipe)
 		h.session.Moved(h.now, p, 4)
 		h.perform()
+	case opSlow:
+		h.slow = true
+	case opRead:
+		h.reads()
 	case opAbort:
 		if arg > 200 { // rarely: there is not much to see after it
 			h.aborts()
@@ -183,6 +190,7 @@ func (h *harness) arriveSome(p router.Port, arg int) {
 // wind ends the session, which must not need more than its own deadlines and
 // an end of each connection.
 func (h *harness) wind(s *script) {
+	h.reads()
 	switch client := h.lines[router.Client]; {
 	case h.closed:
 	case s.next()%3 == 1:

@@ -55,6 +55,7 @@ type Session struct {
 	calls       callQueue
 
 	paused     bool // the client's bytes wait for a Resume
+	unsent     bool // a reply's bytes are forwarded, but not known to be written
 	clientEOF  bool
 	clientGone bool // nothing can be written to the client any more
 	legBroken  bool // nothing can be written to the leg any more
@@ -209,7 +210,7 @@ func (s *Session) State() State {
 		return Closed
 	}
 	switch {
-	case s.replyLeft > 0:
+	case s.replyLeft > 0 || s.unsent:
 		return Replying
 	case s.requestLeft > 0:
 		return Sending
@@ -219,7 +220,7 @@ func (s *Session) State() State {
 	return Idle
 }
 
-// atRest: no call has begun that has not ended.
+// atRest: no call has begun that has not ended, with its reply written.
 func (s *Session) atRest() bool {
-	return s.calls.len() == 0 && s.requestLeft == 0 && s.replyLeft == 0
+	return s.calls.len() == 0 && s.requestLeft == 0 && s.replyLeft == 0 && !s.unsent
 }
