@@ -134,7 +134,7 @@ func TestHandshake(t *testing.T) {
 			{name: "first refused", down: []int{1}, reason: router.ReasonAborted, steps: opened(m)},
 			{name: "none reachable, requests paused", down: []int{1, 2}, reason: router.ReasonUnreachable, err: backend.ErrUnreachable, steps: []step{
 				{says(connect, m.invoke()), "pause; acquire leg 1", router.Acquiring},
-				{connects, refusal + "; resume", router.Lingering},
+				{connects, "to client: CONNECTFAIL; resume; end client", router.Lingering},
 			}},
 			{name: "none reachable for a half-closed client", down: []int{1, 2}, reason: router.ReasonUnreachable, err: backend.ErrUnreachable, steps: []step{
 				acquiring,
