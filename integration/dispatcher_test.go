@@ -126,8 +126,8 @@ func sum(metrics map[string]float64, name string) float64 {
 	return total
 }
 
-// descriptors counts what the dispatcher has open: pipes, and everything else.
-func (d *running) descriptors(t *testing.T) (pipes, others int) {
+// descriptors tells what the dispatcher has open: how many pipes, and everything else.
+func (d *running) descriptors(t *testing.T) (pipes int, others []string) {
 	t.Helper()
 	dir := fmt.Sprintf("/proc/%d/fd", d.cmd.Process.Pid)
 	entries, err := os.ReadDir(dir)
@@ -141,7 +141,7 @@ func (d *running) descriptors(t *testing.T) (pipes, others int) {
 		case strings.HasPrefix(target, "pipe:"):
 			pipes++
 		default:
-			others++
+			others = append(others, e.Name()+" "+target)
 		}
 	}
 	return pipes, others
