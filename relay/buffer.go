@@ -31,6 +31,7 @@ func (k *buffer) filled(n int) { k.b = k.b[:len(k.b)+n] }
 // wanted together; it moves to memory of that size. Where the account has no
 // room, it is left as small as it is and want is set.
 func (k *buffer) consume(m *memory, n, need int) {
+	k.want = 0 // what was wanted before may have been for what is consumed now
 	rest := k.b[n:]
 	if len(rest) == 0 {
 		k.drop(m)

@@ -85,6 +85,10 @@ func (s *Session) WriteFailed(now time.Duration, p Port, err error) {
 			s.failover(now, backend.Broken)
 		}
 		return
+	case p == Client && s.clientEOF: // its reader has come upon the end already
+		s.blame(err)
+		s.close(now, ReasonClientReset, s.parted())
+		return
 	case p == Client:
 		s.clientGone = true
 	default:
