@@ -213,6 +213,38 @@ def client_timeout(s):
     return results + [s.outcome(p.echo, 2), s.outcome(p.sleep, 0.1), s.outcome(p.record, key)]
 
 
+@scenario("slow")
+def after_idling(s):
+    """Connections work on after being idle for a while, in whatever state they are."""
+    idle, streaming, tracking, leaving, side = [s.proxy() for _ in range(5)]
+    key, call_id = s.new_id(), s.new_id()
+    idle.echo(1), tracking.track(key), leaving.track(call_id)
+    stream = streaming.count(5)
+    next(stream)
+    time.sleep(2.5)
+    results = [s.outcome(idle.measure, "x" * 300_000), s.outcome(idle.echo, 2), s.outcome(lambda: list(stream))]
+    s.lib.ping(idle) if not s.hmac else None
+    idle.record_oneway(call_id)
+    s.until(lambda: side.recorded(call_id).get(call_id) == 1, "the oneway call ran")
+    leaving._pyroRelease()
+    s.until(lambda: side.closed(call_id) == 1, "the daemon noticed who left")
+    return results + [s.outcome(tracking.closed, key), s.outcome(idle.fail, "value"), s.outcome(idle._pyroReconnect)]
+
+
+@scenario("slow")
+def calls_at_any_moment(s):
+    """Idle connections are called at many different moments after their last call."""
+    proxies = [s.proxy() for _ in range(30)]
+    for p in proxies:
+        p.echo(0)
+    time.sleep(0.9)
+    results = []
+    for p in proxies * 2:
+        results.append(s.outcome(p.echo, len(results)))
+        time.sleep(0.012)
+    return results
+
+
 def wait_closed(p, seconds):
     """Tells if the daemon closes the proxy's idle connection within some seconds."""
     sock = p._pyroConnection.sock
