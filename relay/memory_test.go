@@ -1,0 +1,219 @@
+package relay_test
+
+import (
+	"fmt"
+	"io"
+	"testing"
+	"time"
+
+	"github.com/pyro-dispatch/pyro-dispatch/pyrotest"
+	"github.com/pyro-dispatch/pyro-dispatch/router"
+)
+
+// pending is a client with a request of which only the beginning was sent.
+type pending struct {
+	*pyrotest.Client
+	m pyrotest.Message
+}
+
+const begun = 1000 // bytes that pending clients have sent
+
+func (r *rig) pending(id string, size int) pending {
+	r.Helper()
+	c := r.connect(pyrotest.Client{})
+	p := pending{c, c.InvokeMessage(pyrotest.CallData(id, size))}
+	_, err := c.Write(p.m.Bytes()[:begun])
+	noError(r, err)
+	return p
+}
+
+func (p pending) complete() error {
+	if _, err := p.Write(p.m.Bytes()[begun:]); err != nil {
+		return err
+	}
+	_, err := p.Await(p.m)
+	return err
+}
+
+// watchMemory fails the test where more buffer memory is in use than there may
+// be. Its result ends it.
+func (r *rig) watchMemory() (end func()) {
+	stop, done := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(done)
+		ticker := time.NewTicker(r.pace())
+		defer ticker.Stop()
+		for {
+			if n := r.value("buffer_memory_bytes"); n > float64(r.setup.BufferMemory) || n < 0 {
+				r.Errorf("%v bytes of buffer memory are in use", n)
+				return
+			}
+			select {
+			case <-ticker.C:
+			case <-stop:
+				return
+			}
+		}
+	}()
+	return func() { close(stop); <-done }
+}
+
+// Clients with incomplete requests share the buffer memory: where it is used
+// up the others wait, and go on when it is free again. Complete requests that
+// need none pass by.
+func TestBufferMemory(t *testing.T) {
+	overAll(t, func(t *testing.T, tr transport) {
+		const size, fit, clients = 60_000, 4, 16
+		r := start(t, tr, setup{BufferMemory: fit*(size+100) + 1000})
+		if n := r.value("buffer_memory_limit_bytes"); n != float64(r.setup.BufferMemory) {
+			t.Errorf("the limit is shown as %v", n)
+		}
+		end := r.watchMemory()
+		var waiting []pending
+		for i := range clients {
+			waiting = append(waiting, r.pending(fmt.Sprint(i), size))
+		}
+		r.waitValue(clients-fit, "buffer_memory_waits_total")
+		b := r.bystander(pyrotest.Client{})
+		replied := make(chan error)
+		for _, p := range waiting {
+			go func() { replied <- p.complete() }()
+		}
+		for range clients {
+			if err := <-replied; err != nil {
+				t.Error(err)
+			}
+		}
+		b.end()
+		end()
+		if n := r.value("buffer_memory_bytes"); n != 0 {
+			t.Errorf("%v bytes are in use at rest", n)
+		}
+		for i := range clients {
+			if n := r.daemon().Ledger.Times(fmt.Sprint(i)); n != 1 {
+				t.Errorf("call %d ran %d times", i, n)
+			}
+		}
+	})
+}
+
+// Clients that go give theirs back, while they wait for it, too.
+func TestBufferMemoryOfTheGone(t *testing.T) {
+	overAll(t, func(t *testing.T, tr transport) {
+		const size, fit, clients = 60_000, 2, 8
+		r := start(t, tr, setup{BufferMemory: fit*(size+100) + 1000})
+		for i, goodbye := range goodbyes {
+			var all []pending
+			for range clients {
+				all = append(all, r.pending("never sent", size))
+			}
+			r.waitValue(float64((i+1)*(clients-fit)+i), "buffer_memory_waits_total")
+			last := r.pending(goodbye.name, size)
+			r.waitValue(float64((i+1)*(clients-fit+1)), "buffer_memory_waits_total")
+			for _, p := range all {
+				noError(t, goodbye.say(p.Client))
+			}
+			noError(t, last.complete())
+			noError(t, last.Close())
+			r.waitIdle()
+			if n := r.value("buffer_memory_bytes"); n != 0 {
+				t.Errorf("after %s %v bytes are in use", goodbye.name, n)
+			}
+		}
+	})
+}
+
+// Those that hold memory and do not go on lose it at request_timeout.
+func TestBufferMemoryTimesOut(t *testing.T) {
+	inBubble(t, &pyrotest.Network{}, func(t *testing.T, tr transport) {
+		const size, fit = 60_000, 2
+		r := start(t, tr, setup{BufferMemory: fit*(size+100) + 1000})
+		end := r.watchMemory()
+		var idle []pending
+		for range fit {
+			idle = append(idle, r.pending("never sent", size))
+		}
+		time.Sleep(20 * time.Second)
+		began := time.Now()
+		later := []pending{r.pending("one", size), r.pending("two", size)}
+		tr.settle()
+		for _, p := range later {
+			noError(t, p.complete())
+		}
+		// 30 s after they began, the first ones are told, and have the linger
+		// time to go.
+		if took := time.Since(began); took < 10*time.Second || took > 13*time.Second {
+			t.Errorf("the memory was free after %v", took)
+		}
+		for _, p := range idle {
+			_, err := p.Next()
+			wantError(t, "a request that never came", err, io.EOF)
+		}
+		end()
+		r.stop()
+		if n := r.reasons()["request_timeout"]; n != fit {
+			t.Errorf("ended by %v", r.reasons())
+		}
+	})
+}
+
+// Drain does not wait for requests that have not come, nor for memory for them.
+func TestBufferMemoryDrains(t *testing.T) {
+	inBubble(t, &pyrotest.Network{}, func(t *testing.T, tr transport) {
+		const size, fit = 60_000, 2
+		r := start(t, tr, setup{BufferMemory: fit*(size+100) + 1000})
+		for range 3 * fit {
+			r.pending("never sent", size)
+		}
+		r.waitValue(2*fit, "buffer_memory_waits_total")
+		began := time.Now()
+		r.stop()
+		if took := time.Since(began); took > 10*time.Second {
+			t.Errorf("drained after %v", took)
+		}
+	})
+}
+
+// What pipelining clients have sent ahead is charged as well.
+func TestBufferMemoryOfPipelines(t *testing.T) {
+	overAll(t, func(t *testing.T, tr transport) {
+		release := make(chan struct{})
+		r := start(t, tr, setup{
+			BufferMemory: 64 << 10,
+			Env:          func(e *router.Env) { e.Limits.StoreAndForward = 32 << 10 },
+			Daemons:      []*pyrotest.Daemon{{OnInvoke: pyrotest.AfterSignal(release, pyrotest.Echo)}},
+		})
+		end := r.watchMemory()
+		const clients, calls = 12, 12
+		done := make(chan error)
+		for i := range clients {
+			c := r.connect(pyrotest.Client{Dialect: dialects[i%2]})
+			var stream []byte
+			var requests []pyrotest.Message
+			for k := range calls {
+				m := c.InvokeMessage(pyrotest.CallData(fmt.Sprintf("%d %d", i, k), 3000))
+				requests = append(requests, m)
+				stream = append(stream, m.Bytes()...)
+			}
+			_, err := c.Write(stream)
+			noError(t, err)
+			go func() {
+				for _, m := range requests {
+					if _, err := c.Await(m); err != nil {
+						done <- fmt.Errorf("client %d: %w", i, err)
+						return
+					}
+				}
+				done <- nil
+			}()
+		}
+		r.waitValue(4*clients, "calls_in_flight") // the most that are sent ahead
+		close(release)
+		for range clients {
+			if err := <-done; err != nil {
+				t.Error(err)
+			}
+		}
+		end()
+	})
+}

@@ -1,0 +1,297 @@
+package relay_test
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+	"go.uber.org/zap/zaptest/observer"
+
+	"github.com/pyro-dispatch/pyro-dispatch/backend"
+	"github.com/pyro-dispatch/pyro-dispatch/metrics"
+	"github.com/pyro-dispatch/pyro-dispatch/pyrotest"
+	"github.com/pyro-dispatch/pyro-dispatch/relay"
+	"github.com/pyro-dispatch/pyro-dispatch/router"
+	"github.com/pyro-dispatch/pyro-dispatch/wire"
+)
+
+// setup is what a test changes of a server with one listener, one route and
+// one cluster. Its zero value is a sound one in front of one daemon.
+type setup struct {
+	// Daemons are the first endpoints, each one listening anew for either
+	// dialect; a plain one where there are none, and no Endpoints either.
+	Daemons []*pyrotest.Daemon
+	// Learn leaves it to the relay to learn the daemons' dialects. Each then
+	// listens once.
+	Learn bool
+	// ShapeDaemon, if set, wraps the daemons' ends of their connections.
+	ShapeDaemon func(net.Conn) net.Conn
+	// Endpoints are further ones, which the test looks after.
+	Endpoints []net.Addr
+	// Back is the daemons' transport, where it is not the clients'.
+	Back transport
+
+	Listener       func(net.Listener) net.Listener // wraps the clients' listener
+	Env            func(*router.Env)               // changes the listener's
+	MaxSessions    int                             // 1000 where 0
+	MaxPerSource   int
+	BufferMemory   int64         // 16 MiB where 0
+	DrainTimeout   time.Duration // a minute where 0
+	ConnectTimeout time.Duration // 5 s where 0
+	// Serve is what the server is expected to return.
+	Serve error
+}
+
+// limitMessage sets the limit of message sizes.
+func limitMessage(n int64) func(*router.Env) {
+	return func(e *router.Env) { e.Limits.Message = n }
+}
+
+// rig is a running server and what surrounds it. When its test ends, the
+// clients are closed, then the server is stopped, and everything it counts must
+// be back at zero.
+type rig struct {
+	testing.TB
+	transport
+	setup setup
+	addr  net.Addr // for clients
+	logs  *observer.ObservedLogs
+	set   *metrics.Set
+
+	cancel context.CancelFunc
+	served chan error
+	once   sync.Once
+}
+
+func start(tb testing.TB, tr transport, s setup) *rig {
+	tb.Helper()
+	r := &rig{TB: tb, transport: tr, setup: s.withDefaults(tr), served: make(chan error, 1)}
+	core, logs := observer.New(zapcore.DebugLevel)
+	r.logs, r.set = logs, metrics.New(metrics.Build{})
+	// Tests gather often, and these take long.
+	r.set.Registry.Unregister(collectors.NewGoCollector())
+	r.set.Registry.Unregister(collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+
+	ln := tr.listen(tb)
+	r.addr = ln.Addr()
+	if s.Listener != nil {
+		ln = s.Listener(ln)
+	}
+	env := router.Env{
+		Listener: "main",
+		Table:    r.table(),
+		Limits: router.Limits{
+			Message: 1<<31 - 1, Annotations: 64 << 10, Handshake: 1 << 20, StoreAndForward: 64 << 10,
+		},
+		DefaultDialect: wire.V502,
+		HandshakeTime:  10 * time.Second,
+		RequestTime:    30 * time.Second,
+		LingerTime:     2 * time.Second,
+		Metrics:        r.set.Listener("main"),
+	}
+	if s.Env != nil {
+		s.Env(&env)
+	}
+	server := relay.NewServer(relay.Config{
+		Listeners: []relay.ListenerConfig{{
+			Net: ln, Env: env, MaxSessions: r.setup.MaxSessions, MaxPerSource: s.MaxPerSource,
+		}},
+		BufferMemory: r.setup.BufferMemory,
+		DrainTimeout: r.setup.DrainTimeout,
+		Metrics:      r.set,
+		Log:          zap.New(core),
+	})
+	ctx, cancel := context.WithCancel(context.Background())
+	r.cancel = cancel
+	go func() { r.served <- server.Serve(ctx) }()
+	tb.Cleanup(r.stop)
+	return r
+}
+
+func (s setup) withDefaults(tr transport) setup {
+	if len(s.Daemons) == 0 && len(s.Endpoints) == 0 {
+		s.Daemons = []*pyrotest.Daemon{{}}
+	}
+	if s.Back == nil {
+		s.Back = tr
+	}
+	if s.MaxSessions == 0 {
+		s.MaxSessions = 1000
+	}
+	if s.BufferMemory == 0 {
+		s.BufferMemory = 16 << 20
+	}
+	if s.DrainTimeout == 0 {
+		s.DrainTimeout = time.Minute
+	}
+	if s.ConnectTimeout == 0 {
+		s.ConnectTimeout = 5 * time.Second
+	}
+	return s
+}
+
+// table starts the daemons and makes the one route to them.
+func (r *rig) table() func() *router.Table {
+	var endpoints []backend.EndpointConfig
+	add := func(a net.Addr, d wire.Dialect) {
+		endpoints = append(endpoints, backend.EndpointConfig{
+			Address: backend.Address{Network: a.Network(), Addr: a.String()},
+			Dialect: d,
+		})
+	}
+	declared := dialects
+	if r.setup.Learn {
+		declared = []wire.Dialect{0}
+	}
+	for _, daemon := range r.setup.Daemons {
+		for _, d := range declared {
+			l := r.setup.Back.listen(r)
+			add(l.Addr(), d)
+			if r.setup.ShapeDaemon != nil {
+				l = &shapingListener{l, r.setup.ShapeDaemon}
+			}
+			daemon.Start(l)
+		}
+		r.Cleanup(daemon.Close)
+	}
+	for _, a := range r.setup.Endpoints {
+		add(a, 0)
+	}
+	cluster := backend.NewCluster(backend.ClusterConfig{
+		Name:           "cluster",
+		Endpoints:      endpoints,
+		ConnectTimeout: r.setup.ConnectTimeout,
+		Dialer:         r.setup.Back,
+		Metrics:        r.set,
+	})
+	table := router.NewTable([]*router.Route{{
+		Name: "route", Cluster: cluster, Calls: r.set.Calls("route", "cluster"),
+	}})
+	return func() *router.Table { return table }
+}
+
+// daemon is the first of the daemons.
+func (r *rig) daemon() *pyrotest.Daemon { return r.setup.Daemons[0] }
+
+// dial connects a client, which the test's end closes.
+func (r *rig) dial(c pyrotest.Client) *pyrotest.Client {
+	r.Helper()
+	conn, err := dialContext(r, r.addr)
+	noError(r, err)
+	r.Cleanup(func() { _ = conn.Close() })
+	if c.Timeout == 0 {
+		c.Timeout = r.patience()
+	}
+	return pyrotest.NewClient(conn, c)
+}
+
+// connect is dial and the handshake.
+func (r *rig) connect(c pyrotest.Client) *pyrotest.Client {
+	r.Helper()
+	client := r.dial(c)
+	_, err := client.Connect("some.object")
+	noError(r, err)
+	return client
+}
+
+// stop ends the server, and looks at what it leaves.
+func (r *rig) stop() {
+	r.once.Do(func() {
+		r.Helper()
+		r.cancel()
+		select {
+		case err := <-r.served:
+			if err != r.setup.Serve {
+				r.Errorf("Serve returned %v, not %v", err, r.setup.Serve)
+			}
+		case <-time.After(r.setup.DrainTimeout + r.patience()):
+			r.Fatal("Serve does not return")
+		}
+		for _, gauge := range []string{"sessions", "calls_in_flight", "endpoint_connections", "buffer_memory_bytes"} {
+			if v := r.value(gauge); v != 0 {
+				r.Errorf("%s is %v at the end", gauge, v)
+			}
+		}
+		if started, ended := r.value("sessions_started_total"), r.value("sessions_ended_total"); started != ended {
+			r.Errorf("%v sessions have started, %v have ended", started, ended)
+		}
+		if lines, ended := r.logs.FilterMessage("session ended").Len(), r.value("sessions_ended_total"); lines != int(ended) {
+			r.Errorf("%v sessions have ended, the log says so of %d", ended, lines)
+		}
+	})
+}
+
+// value is the sum of a metric's series that have all the label values, 0 where
+// there are none.
+func (r *rig) value(name string, labels ...string) float64 {
+	r.Helper()
+	families, err := r.set.Registry.Gather()
+	noError(r, err)
+	sum := 0.0
+	for _, f := range families {
+		if f.GetName() != "pyro_dispatch_"+name {
+			continue
+		}
+		for _, m := range f.GetMetric() {
+			var values []string
+			for _, l := range m.GetLabel() {
+				values = append(values, l.GetValue())
+			}
+			if !slices.ContainsFunc(labels, func(l string) bool { return !slices.Contains(values, l) }) {
+				sum += m.GetGauge().GetValue() + m.GetCounter().GetValue()
+			}
+		}
+	}
+	return sum
+}
+
+// waitValue waits until a metric has a value.
+func (r *rig) waitValue(want float64, name string, labels ...string) {
+	r.Helper()
+	pyrotest.WaitFor(r, fmt.Sprintf("%s %v is %v", name, labels, want), func() bool {
+		return r.value(name, labels...) == want
+	})
+}
+
+// waitIdle waits until no session is left.
+func (r *rig) waitIdle() {
+	r.Helper()
+	pyrotest.WaitZero(r, "sessions", func() float64 { return r.value("sessions") })
+	pyrotest.WaitZero(r, "connections to the daemons", func() float64 {
+		open := 0
+		for _, d := range r.setup.Daemons {
+			open += d.Open()
+		}
+		return float64(open)
+	})
+}
+
+// waitStuck waits until a counter has risen, and then stands still: until what
+// it counts is held up.
+func (r *rig) waitStuck(name string, labels ...string) {
+	r.Helper()
+	last, still := 0.0, 0
+	pyrotest.WaitFor(r, name+" stands still", func() bool {
+		v := r.value(name, labels...)
+		if still++; v != last {
+			last, still = v, 0
+		}
+		return v > 0 && still >= 50
+	})
+}
+
+// reasons counts why sessions have ended, by the log.
+func (r *rig) reasons() map[string]int {
+	counts := make(map[string]int)
+	for _, e := range r.logs.FilterMessage("session ended").All() {
+		counts[e.ContextMap()["reason"].(string)]++
+	}
+	return counts
+}
