@@ -27,9 +27,13 @@ clusters:
 `, four.backend(), five.backend(), victim.backend()))
 
 	// Once before counting, for what is made at its first use and kept.
-	for _, lib := range []string{"pyro4", "pyro5"} {
-		runScenarios(t, lib, d.location, "--suite", "main,slow")
+	scenarios := func(t *testing.T) {
+		four := startScenarios(t, "pyro4", d.location, "--suite", "main,slow")
+		five := startScenarios(t, "pyro5", d.location, "--suite", "main,slow")
+		outcomes(t, four)
+		outcomes(t, five)
 	}
+	scenarios(t)
 	idle := func() bool {
 		m := d.metrics(t)
 		for _, gauge := range []string{"sessions", "calls_in_flight", "endpoint_connections", "buffer_memory_bytes"} {
@@ -47,8 +51,7 @@ clusters:
 		name string
 		do   func(t *testing.T)
 	}{
-		{"pyro4 scenarios", func(t *testing.T) { runScenarios(t, "pyro4", d.location, "--suite", "main,slow") }},
-		{"pyro5 scenarios", func(t *testing.T) { runScenarios(t, "pyro5", d.location, "--suite", "main,slow") }},
+		{"scenarios", scenarios},
 		{"garbage", func(t *testing.T) { answersTo(t, d.location, []byte("garbage garbage garbage")) }},
 		{"silence", func(t *testing.T) { readAll(t, dial(t, d.location)) }},
 		{"gone in the middle of a request", func(t *testing.T) {

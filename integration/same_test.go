@@ -27,9 +27,6 @@ func TestSameAsDirect(t *testing.T) {
 				direct, through := twoWays(t, lib, server...)
 				for _, s := range serializers[lib] {
 					suite := "main"
-					if s == "serpent" {
-						suite += ",slow"
-					}
 					// What a large payload passes through does not depend on the server type.
 					if servertype == "thread" || s == "marshal" {
 						suite += ",big"
@@ -37,10 +34,22 @@ func TestSameAsDirect(t *testing.T) {
 					t.Run(s, func(t *testing.T) { compare(t, lib, direct, through, "--suite", suite, "--serializer", s) })
 				}
 			})
-			t.Run(name+"/commtimeout", func(t *testing.T) {
+			// These do little but wait, so all of them run at once, on daemons of their own.
+			t.Run(name+"/waiting", func(t *testing.T) {
 				t.Parallel()
-				direct, through := twoWays(t, lib, append(server, "--commtimeout", "1.5")...)
-				compare(t, lib, direct, through, "--suite", "commtimeout")
+				suites := map[string][]string{"slow": server, "commtimeout": append(server, "--commtimeout", "1.5")}
+				runs := map[string][2]*process{}
+				for suite, flags := range suites {
+					direct := startDaemon(t, lib, flags...)
+					_, through := twoWays(t, lib, flags...)
+					runs[suite] = [2]*process{
+						startScenarios(t, lib, direct.location, "--suite", suite),
+						startScenarios(t, lib, through, "--suite", suite),
+					}
+				}
+				for suite, run := range runs {
+					t.Run(suite, func(t *testing.T) { sameOutcomes(t, outcomes(t, run[0]), outcomes(t, run[1])) })
+				}
 			})
 			if lib == "pyro4" {
 				t.Run(name+"/hmac", func(t *testing.T) {
@@ -76,7 +85,11 @@ func twoWays(t *testing.T, lib string, flags ...string) (direct, through string)
 func compare(t *testing.T, lib, direct, through string, flags ...string) {
 	t.Helper()
 	want := runScenarios(t, lib, direct, flags...)
-	got := runScenarios(t, lib, through, flags...)
+	sameOutcomes(t, want, runScenarios(t, lib, through, flags...))
+}
+
+func sameOutcomes(t *testing.T, want, got []outcome) {
+	t.Helper()
 	if len(want) == 0 {
 		t.Fatal("the client ran no scenario")
 	}
@@ -108,18 +121,28 @@ type outcome struct {
 
 func runScenarios(t *testing.T, lib, location string, flags ...string) []outcome {
 	t.Helper()
+	return outcomes(t, startScenarios(t, lib, location, flags...))
+}
+
+// startScenarios starts a client that runs scenarios; outcomes waits for it.
+func startScenarios(t *testing.T, lib, location string, flags ...string) *process {
+	t.Helper()
 	args := append([]string{"py/client.py", "--lib", lib, "--location", location}, flags...)
-	p := startProcess(t, lib+" client at "+location, exec.Command(python, args...), nil)
+	return startProcess(t, lib+" client at "+location, exec.Command(python, args...), nil)
+}
+
+func outcomes(t *testing.T, p *process) []outcome {
+	t.Helper()
 	if code := p.exitCode(t); code != 0 {
 		t.Fatalf("%s: exit code %d\n%s", p.name, code, p.stderr)
 	}
-	var outcomes []outcome
+	var all []outcome
 	for decoder := json.NewDecoder(bytes.NewBufferString(p.stdout.String())); decoder.More(); {
 		var o outcome
 		if err := decoder.Decode(&o); err != nil {
 			t.Fatalf("%s: %v", p.name, err)
 		}
-		outcomes = append(outcomes, o)
+		all = append(all, o)
 	}
-	return outcomes
+	return all
 }
