@@ -150,10 +150,11 @@ func (s *Session) Drain(now time.Duration) {
 	}
 }
 
-// Quiet says that the client had sent nothing more when Settle looked.
+// Quiet says that the client had sent nothing more when Settle looked. Nothing
+// is unread then that would make closing a reset, so there is no need to linger.
 func (s *Session) Quiet(now time.Duration) {
 	if s.state == inOpen && s.draining && s.atRest() {
-		s.finish(now, ReasonDrained, backend.Served)
+		s.close(now, ReasonDrained, backend.Served)
 	}
 }
 
