@@ -69,8 +69,15 @@ PY
 if satisfied; then
 	touch "$stamp"
 else
-	"$python" -c 'import venv, ensurepip' 2>/dev/null ||
-		die "$python has no venv module (on Debian and Ubuntu: apt install python3-venv)"
+	if ! "$python" -c 'import venv, ensurepip' 2>/dev/null; then
+		# Debian and its kin keep the module in a package of its own.
+		if command -v apt-get >/dev/null && [ "$(id -u)" = 0 ]; then
+			say "installing python3-venv with apt-get: $python has no venv module"
+			apt-get update -qq >&2 && apt-get install -y -qq python3-venv >&2
+		fi
+		"$python" -c 'import venv, ensurepip' 2>/dev/null ||
+			die "$python has no venv module (on Debian and Ubuntu: apt install python3-venv)"
+	fi
 	if ! "$venv/bin/python" -c 'import pip' 2>/dev/null; then
 		say "creating $venv with $("$python" --version 2>&1)"
 		"$python" -m venv "$venv"
