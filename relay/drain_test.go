@@ -4,7 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"strings"
+	"net"
 	"sync"
 	"testing"
 	"time"
@@ -218,75 +218,6 @@ func TestDrainDuringReply(t *testing.T) {
 	}
 }
 
-// Clients that have no endpoint yet are refused; one that is being greeted is
-// let in, and then out.
-func TestDrainHandshakes(t *testing.T) {
-	overAll(t, func(t *testing.T, tr transport) {
-		for _, d := range dialects {
-			release := make(chan struct{})
-			r := start(t, tr, setup{Daemons: []*pyrotest.Daemon{{OnConnect: pyrotest.AfterSignal(release, pyrotest.AcceptConnect)}}})
-			silent := r.dial(pyrotest.Client{Dialect: d})
-			half := r.dial(pyrotest.Client{Dialect: d})
-			_, err := half.Write(half.ConnectMessage("some.object").Bytes()[:50])
-			noError(t, err)
-			greeted := r.dial(pyrotest.Client{Dialect: d})
-			noError(t, greeted.Send(greeted.ConnectMessage("some.object")))
-			r.waitValue(3, "sessions")
-			pyrotest.WaitFor(t, "the CONNECT is on its way", func() bool { return len(r.daemon().Conns()) == 1 })
-			r.drain()
-			for _, c := range []*pyrotest.Client{silent, half} {
-				m, err := c.Next()
-				noError(t, err)
-				if m.Head.Type != wire.ConnectFail || !strings.Contains(string(m.Data), "pyro-dispatch is shutting down") {
-					t.Errorf("answered with %+v, %q", m.Head, m.Data)
-				}
-				_, err = c.Next()
-				wantError(t, "after the refusal", err, io.EOF)
-				noError(t, c.Close())
-			}
-			close(release)
-			m, err := greeted.Next()
-			noError(t, err)
-			if m.Head.Type != wire.ConnectOK {
-				t.Errorf("answered with %+v", m.Head)
-			}
-			_, err = greeted.Next()
-			wantError(t, "after CONNECTOK", err, io.EOF)
-			noError(t, greeted.Close())
-			r.stop()
-			if n := r.reasons()["drained"]; n != 3 {
-				t.Errorf("ended by %v", r.reasons())
-			}
-		}
-	})
-}
-
-func TestDrainWhileAcquiring(t *testing.T) {
-	inBubble(t, &pyrotest.Network{}, func(t *testing.T, tr transport) {
-		l := tr.listen(t)
-		t.Cleanup(func() { l.Close() })
-		tr.(memory).BlackHole(l.Addr().String())
-		r := start(t, tr, setup{Endpoints: append(setup{}.Endpoints, l.Addr())})
-		c := r.dial(pyrotest.Client{Dialect: wire.V48, Serializer: wire.Marshal})
-		m := c.ConnectMessage("some.object")
-		m.Head.Seq = 9
-		noError(t, c.Send(m))
-		tr.settle()
-		began := time.Now()
-		r.drain()
-		reply, err := c.Next()
-		noError(t, err)
-		if h := reply.Head; h.Type != wire.ConnectFail || h.Dialect != wire.V48 || h.Seq != 9 || h.Serializer() != wire.Marshal {
-			t.Errorf("answered with %+v", h)
-		}
-		c.Close()
-		r.stop()
-		if took := time.Since(began); took > time.Second {
-			t.Errorf("drained after %v", took)
-		}
-	})
-}
-
 // What has not ended at the drain timeout is cut off, and counted.
 func TestDrainTimeout(t *testing.T) {
 	overAll(t, func(t *testing.T, tr transport) {
@@ -319,6 +250,35 @@ func TestDrainTimeout(t *testing.T) {
 			t.Errorf("ended by %v", n)
 		}
 		pyrotest.WaitFor(t, "the daemon's connections are closed", func() bool { return r.daemon().Open() == 0 })
+	})
+}
+
+// The drain timeout is one for all listeners.
+func TestDrainTimeoutOfTwo(t *testing.T) {
+	inBubble(t, &pyrotest.Network{}, func(t *testing.T, tr transport) {
+		r := start(t, tr, setup{
+			Second:       true,
+			Daemons:      []*pyrotest.Daemon{{OnInvoke: pyrotest.Silence}},
+			DrainTimeout: 5 * time.Second,
+			Serve:        relay.ErrDrainTimeout,
+		})
+		for range 3 {
+			for _, a := range []net.Addr{r.addr, r.addr2} {
+				c := r.dialTo(a, pyrotest.Client{})
+				_, err := c.Connect("some.object")
+				noError(t, err)
+				noError(t, c.Send(c.InvokeMessage([]byte("question"))))
+			}
+		}
+		tr.settle()
+		began := time.Now()
+		r.stop()
+		wantAfter(t, "the end", began, 5*time.Second)
+		for _, listener := range []string{"main", "second"} {
+			if n := r.value("sessions_ended_total", listener, "aborted"); n != 3 {
+				t.Errorf("%v sessions of listener %s were cut off", n, listener)
+			}
+		}
 	})
 }
 

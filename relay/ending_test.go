@@ -165,7 +165,10 @@ func TestClientDies(t *testing.T) {
 			pyrotest.WaitFor(r, "the call is running", func() bool { return r.daemon().Ledger.Times(pyrotest.CallID(m)) > 0 })
 			return err
 		}},
-		{"before the reply, at once", pyrotest.After(50*time.Millisecond, pyrotest.Echo), func(_ *rig, c *pyrotest.Client, m pyrotest.Message) error {
+		{"before a late reply", pyrotest.After(50*time.Millisecond, pyrotest.Echo), func(_ *rig, c *pyrotest.Client, m pyrotest.Message) error {
+			return c.Send(m)
+		}},
+		{"right behind the request", pyrotest.Silence, func(_ *rig, c *pyrotest.Client, m pyrotest.Message) error {
 			return c.Send(m)
 		}},
 		{"mid-request", pyrotest.Silence, func(_ *rig, c *pyrotest.Client, m pyrotest.Message) error {

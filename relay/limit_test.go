@@ -51,21 +51,44 @@ func TestMaxSessions(t *testing.T) {
 				r.waitValue(2, "sessions")
 			}
 			noError(t, first.Close())
-			r.waitValue(1, "sessions")
-			third := r.connect(pyrotest.Client{Dialect: d})
+			var third *pyrotest.Client
+			denied := -1
+			pyrotest.WaitFor(t, "there is room for another client", func() bool {
+				denied++
+				third = r.dial(pyrotest.Client{Dialect: d})
+				_, err := third.Connect("some.object")
+				if err != nil {
+					wantError(t, "one too many", err, pyrotest.ErrConnectFail)
+					noError(t, third.Close())
+				}
+				return err == nil
+			})
 			for _, c := range []*pyrotest.Client{second, third} {
 				_, err := c.Call([]byte("data"))
 				noError(t, err)
 				noError(t, c.Close())
 			}
 			r.stop()
-			if n := r.value("rejected_total", "sessions_limit"); n != 4 {
+			if n := r.value("rejected_total", "sessions_limit"); n != float64(4+denied) {
 				t.Errorf("%v clients were denied", n)
 			}
 			if n := len(r.daemon().Conns()); n != 3 {
 				t.Errorf("%d connections to the daemon", n)
 			}
 		}
+	})
+}
+
+// Each listener has its own limit.
+func TestMaxSessionsOfTwo(t *testing.T) {
+	inBubble(t, &pyrotest.Network{}, func(t *testing.T, tr transport) {
+		r := start(t, tr, setup{Second: true, MaxSessions: 1})
+		for _, a := range []net.Addr{r.addr, r.addr2} {
+			_, err := r.dialTo(a, pyrotest.Client{}).Connect("some.object")
+			noError(t, err)
+		}
+		r.denied(r.dial(pyrotest.Client{}), "too many sessions on listener main")
+		r.denied(r.dialTo(r.addr2, pyrotest.Client{}), "too many sessions on listener second")
 	})
 }
 

@@ -2,9 +2,7 @@ package relay_test
 
 import (
 	"context"
-	"fmt"
 	"net"
-	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -25,6 +23,7 @@ import (
 // setup is what a test changes of a server with one listener, one route and
 // one cluster. Its zero value is a sound one in front of one daemon.
 type setup struct {
+	Second bool // there is another listener, called "second"
 	// Daemons are the first endpoints, each one listening anew for either
 	// dialect; a plain one where there are none, and no Endpoints either.
 	Daemons []*pyrotest.Daemon
@@ -62,6 +61,7 @@ type rig struct {
 	transport
 	setup setup
 	addr  net.Addr // for clients
+	addr2 net.Addr // of the second listener
 	logs  *observer.ObservedLogs
 	set   *metrics.Set
 
@@ -84,25 +84,15 @@ func start(tb testing.TB, tr transport, s setup) *rig {
 	if s.Listener != nil {
 		ln = s.Listener(ln)
 	}
-	env := router.Env{
-		Listener: "main",
-		Table:    r.table(),
-		Limits: router.Limits{
-			Message: 1<<31 - 1, Annotations: 64 << 10, Handshake: 1 << 20, StoreAndForward: 64 << 10,
-		},
-		DefaultDialect: wire.V502,
-		HandshakeTime:  10 * time.Second,
-		RequestTime:    30 * time.Second,
-		LingerTime:     2 * time.Second,
-		Metrics:        r.set.Listener("main"),
-	}
-	if s.Env != nil {
-		s.Env(&env)
+	table := r.table()
+	listeners := []relay.ListenerConfig{r.listener(ln, "main", table)}
+	if s.Second {
+		ln := tr.listen(tb)
+		r.addr2 = ln.Addr()
+		listeners = append(listeners, r.listener(ln, "second", table))
 	}
 	server := relay.NewServer(relay.Config{
-		Listeners: []relay.ListenerConfig{{
-			Net: ln, Env: env, MaxSessions: r.setup.MaxSessions, MaxPerSource: s.MaxPerSource,
-		}},
+		Listeners:    listeners,
 		BufferMemory: r.setup.BufferMemory,
 		DrainTimeout: r.setup.DrainTimeout,
 		Metrics:      r.set,
@@ -135,6 +125,27 @@ func (s setup) withDefaults(tr transport) setup {
 		s.ConnectTimeout = 5 * time.Second
 	}
 	return s
+}
+
+func (r *rig) listener(ln net.Listener, name string, table func() *router.Table) relay.ListenerConfig {
+	env := router.Env{
+		Listener: name,
+		Table:    table,
+		Limits: router.Limits{
+			Message: 1<<31 - 1, Annotations: 64 << 10, Handshake: 1 << 20, StoreAndForward: 64 << 10,
+		},
+		DefaultDialect: wire.V502,
+		HandshakeTime:  10 * time.Second,
+		RequestTime:    30 * time.Second,
+		LingerTime:     2 * time.Second,
+		Metrics:        r.set.Listener(name),
+	}
+	if r.setup.Env != nil {
+		r.setup.Env(&env)
+	}
+	return relay.ListenerConfig{
+		Net: ln, Env: env, MaxSessions: r.setup.MaxSessions, MaxPerSource: r.setup.MaxPerSource,
+	}
 }
 
 // table starts the daemons and makes the one route to them.
@@ -183,7 +194,12 @@ func (r *rig) daemon() *pyrotest.Daemon { return r.setup.Daemons[0] }
 // dial connects a client, which the test's end closes.
 func (r *rig) dial(c pyrotest.Client) *pyrotest.Client {
 	r.Helper()
-	conn, err := dialContext(r, r.addr)
+	return r.dialTo(r.addr, c)
+}
+
+func (r *rig) dialTo(a net.Addr, c pyrotest.Client) *pyrotest.Client {
+	r.Helper()
+	conn, err := dialContext(r, a)
 	noError(r, err)
 	r.Cleanup(func() { _ = conn.Close() })
 	if c.Timeout == 0 {
@@ -226,72 +242,4 @@ func (r *rig) stop() {
 			r.Errorf("%v sessions have ended, the log says so of %d", ended, lines)
 		}
 	})
-}
-
-// value is the sum of a metric's series that have all the label values, 0 where
-// there are none.
-func (r *rig) value(name string, labels ...string) float64 {
-	r.Helper()
-	families, err := r.set.Registry.Gather()
-	noError(r, err)
-	sum := 0.0
-	for _, f := range families {
-		if f.GetName() != "pyro_dispatch_"+name {
-			continue
-		}
-		for _, m := range f.GetMetric() {
-			var values []string
-			for _, l := range m.GetLabel() {
-				values = append(values, l.GetValue())
-			}
-			if !slices.ContainsFunc(labels, func(l string) bool { return !slices.Contains(values, l) }) {
-				sum += m.GetGauge().GetValue() + m.GetCounter().GetValue()
-			}
-		}
-	}
-	return sum
-}
-
-// waitValue waits until a metric has a value.
-func (r *rig) waitValue(want float64, name string, labels ...string) {
-	r.Helper()
-	pyrotest.WaitFor(r, fmt.Sprintf("%s %v is %v", name, labels, want), func() bool {
-		return r.value(name, labels...) == want
-	})
-}
-
-// waitIdle waits until no session is left.
-func (r *rig) waitIdle() {
-	r.Helper()
-	pyrotest.WaitZero(r, "sessions", func() float64 { return r.value("sessions") })
-	pyrotest.WaitZero(r, "connections to the daemons", func() float64 {
-		open := 0
-		for _, d := range r.setup.Daemons {
-			open += d.Open()
-		}
-		return float64(open)
-	})
-}
-
-// waitStuck waits until a counter has risen, and then stands still: until what
-// it counts is held up.
-func (r *rig) waitStuck(name string, labels ...string) {
-	r.Helper()
-	last, still := 0.0, 0
-	pyrotest.WaitFor(r, name+" stands still", func() bool {
-		v := r.value(name, labels...)
-		if still++; v != last {
-			last, still = v, 0
-		}
-		return v > 0 && still >= 50
-	})
-}
-
-// reasons counts why sessions have ended, by the log.
-func (r *rig) reasons() map[string]int {
-	counts := make(map[string]int)
-	for _, e := range r.logs.FilterMessage("session ended").All() {
-		counts[e.ContextMap()["reason"].(string)]++
-	}
-	return counts
 }

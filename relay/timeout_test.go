@@ -116,8 +116,8 @@ func TestClientGivesUp(t *testing.T) {
 		t.Cleanup(func() { l.Close() })
 		tr.(memory).BlackHole(l.Addr().String())
 		for _, s := range []setup{
-			{Endpoints: nil, Daemons: []*pyrotest.Daemon{{OnConnect: pyrotest.Silence}}},
-			{Endpoints: append([]net.Addr(nil), l.Addr())},
+			{Daemons: []*pyrotest.Daemon{{OnConnect: pyrotest.Silence}}},
+			{Endpoints: []net.Addr{l.Addr()}},
 		} {
 			r := start(t, tr, s)
 			c := r.dial(pyrotest.Client{})
