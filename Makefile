@@ -4,6 +4,7 @@
 SHELL := /bin/sh
 GO ?= go
 BIN := bin/pyro-dispatch
+VERSION := $(shell git describe --tags --always --dirty 2>/dev/null)
 VENV := .venv
 SOURCES = $(shell find . -name '*.go' -not -path './.venv/*') go.mod go.sum
 
@@ -20,7 +21,7 @@ build: $(BIN) ## build bin/pyro-dispatch
 
 $(BIN): $(SOURCES)
 	@echo "== building $(BIN)"
-	@$(GO) build -o $@ ./cmd/pyro-dispatch
+	@$(GO) build $(if $(VERSION),-ldflags "-X main.version=$(VERSION)") -o $@ ./cmd/pyro-dispatch
 
 venv: integration/requirements.txt integration/venv.sh
 	@sh integration/venv.sh $(VENV) >/dev/null

@@ -198,6 +198,8 @@ func dialReason(err error) metrics.ConnectFailure {
 		return metrics.ConnectRefused
 	case errors.Is(err, context.DeadlineExceeded), errors.As(err, &timeout) && timeout.Timeout():
 		return metrics.ConnectTimeout
+	case errors.Is(err, syscall.ECONNRESET): // accepted, and closed before we could look
+		return metrics.ConnectClosed
 	}
 	return metrics.ConnectError
 }

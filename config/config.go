@@ -78,9 +78,11 @@ type Limits struct {
 	// Requests up to this size are sent on only when they are complete, so
 	// that a slow client does not hold a daemon. Larger ones are streamed.
 	StoreAndForward Size `yaml:"store_and_forward"`
-	// The memory for the incomplete requests of all sessions together. When
-	// it is used up, reading from clients pauses. At least `max_handshake`
-	// plus `store_and_forward`.
+	// The memory for the incomplete messages of all clients together, a
+	// quarter of it for CONNECTs and the rest for requests. When a part is used
+	// up, reading from the clients that need it pauses. At least 8 times
+	// `max_handshake`, and twice `store_and_forward` and
+	// `max_request_annotations`.
 	BufferMemory Size `yaml:"buffer_memory"`
 }
 

@@ -11,6 +11,7 @@ import (
 const (
 	minSize        = 1 * KiB
 	maxMessageSize = 4*GiB - 1
+	maxKeptSize    = 1 * GiB // of what is held in memory: an int everywhere
 	minTimeout     = time.Millisecond
 )
 
@@ -67,16 +68,23 @@ func (v *validator) size(path string, s, least, most Size) {
 
 func (v *validator) limits(l *Limits) {
 	v.size("limits.max_message_size", l.MaxMessageSize, minSize, maxMessageSize)
-	v.size("limits.max_request_annotations", l.MaxRequestAnnotations, minSize, maxMessageSize)
-	v.size("limits.max_handshake", l.MaxHandshake, minSize, maxMessageSize)
-	v.size("limits.store_and_forward", l.StoreAndForward, minSize, maxMessageSize)
+	v.size("limits.max_request_annotations", l.MaxRequestAnnotations, minSize, maxKeptSize)
+	v.size("limits.max_handshake", l.MaxHandshake, minSize, maxKeptSize)
+	v.size("limits.store_and_forward", l.StoreAndForward, minSize, maxKeptSize)
 	v.notOver("max_request_annotations", l.MaxRequestAnnotations, "max_message_size", l.MaxMessageSize)
 	v.notOver("max_handshake", l.MaxHandshake, "max_message_size", l.MaxMessageSize)
-	if v.source.unread["limits.max_handshake"] || v.source.unread["limits.store_and_forward"] {
-		return
+	for _, key := range []string{"max_handshake", "store_and_forward", "max_request_annotations"} {
+		if v.source.unread[join("limits", key)] {
+			return
+		}
 	}
-	if least := l.MaxHandshake + l.StoreAndForward; l.BufferMemory < least {
-		v.problem("limits.buffer_memory", "%s is less than max_handshake and store_and_forward together, which are %s", l.BufferMemory, least)
+	// A quarter is for CONNECTs, which grow by doubling: a half and the whole of
+	// one are held for a moment. The rest is for requests, of which at least the
+	// largest that is kept must fit, header included.
+	const header = 40
+	least := max(8*l.MaxHandshake, 2*(header+max(l.StoreAndForward, l.MaxRequestAnnotations)))
+	if l.BufferMemory < least {
+		v.problem("limits.buffer_memory", "%s is less than %s, which is 8 times max_handshake, and twice store_and_forward and max_request_annotations, whichever is more", l.BufferMemory, least)
 	}
 }
 

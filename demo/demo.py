@@ -5,6 +5,7 @@ usage: demo.py DISPATCHER [--once]
 """
 import contextlib
 import pathlib
+import signal
 import socket
 import subprocess
 import sys
@@ -58,6 +59,7 @@ def run_clients(library, address, count):
 
 
 def main():
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # so that the children are ended
     dispatcher, once = sys.argv[1], "--once" in sys.argv
     with contextlib.ExitStack() as stack:
         say("1. Four Pyro daemons, each with an object of the id lab.thermometer:")
@@ -85,7 +87,7 @@ def main():
         say("\n4. It stays up; end it with Ctrl-C. Try, in another terminal:")
         say("  .venv/bin/python demo/client.py pyro5 %s     another round of clients" % listen)
         say("  curl http://%s/metrics                       what the dispatcher counts" % admin)
-        say("  nc 127.0.0.1 %s </dev/null | od -c -N 6        nothing: it waits for a hello" % listen.split(":")[1])
+        say("  nc 127.0.0.1 %s | od -c -N 6                   silence: after ten seconds, PYRO and a version" % listen.split(":")[1])
         say("  echo hello | nc 127.0.0.1 %s | od -c -N 6      and refuses what is none, as Pyro does" % listen.split(":")[1])
         with contextlib.suppress(KeyboardInterrupt):
             process.wait()

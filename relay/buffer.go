@@ -3,23 +3,23 @@ package relay
 // buffer holds what one direction has read and its session has not consumed
 // yet. While nothing is, it holds no memory.
 type buffer struct {
-	b       []byte          // what is kept; its spare capacity is read into
-	pooled  *[readSize]byte // b's memory, where it comes from the pool
-	charged int             // bytes charged to the account for b
-	want    int             // the capacity needed, where the account had no room for it
+	b      []byte          // what is kept; its spare capacity is read into
+	pooled *[readSize]byte // b's memory, where it comes from the pool
+	charge charge          // for b
+	want   int             // the capacity needed, where the account had no room for it
 }
 
 // room makes sure that there is space to read into, and returns it.
 func (k *buffer) room() []byte {
 	if len(k.b) == cap(k.b) {
 		if len(k.b) > 0 {
-			// Paused sessions do not read, so a full buffer means that more is
-			// needed than was said; grow by a read.
+			// It should have had room for all that its session needs; better more
+			// memory than lost bytes.
 			k.b = append(make([]byte, 0, len(k.b)+readSize), k.b...)
-		} else {
-			k.pooled = readPool.Get().(*[readSize]byte)
-			k.b = k.pooled[:0]
+			return k.b[len(k.b):cap(k.b)]
 		}
+		k.pooled = readPool.Get().(*[readSize]byte)
+		k.b = k.pooled[:0]
 	}
 	return k.b[len(k.b):cap(k.b)]
 }
@@ -28,45 +28,55 @@ func (k *buffer) room() []byte {
 func (k *buffer) filled(n int) { k.b = k.b[:len(k.b)+n] }
 
 // consume drops the first n bytes. Of what is left at least need bytes will be
-// wanted together; it moves to memory of that size. Where the account has no
+// wanted together; it moves to memory of that size, charged to m. Where m has no
 // room, it is left as small as it is and want is set.
 func (k *buffer) consume(m *memory, n, need int) {
 	k.want = 0 // what was wanted before may have been for what is consumed now
 	rest := k.b[n:]
 	if len(rest) == 0 {
-		k.drop(m)
+		k.drop()
 		return
 	}
 	if n == 0 && k.pooled == nil && need <= cap(k.b) {
 		return
 	}
-	size, charge := max(need, len(rest)), 0
-	if size <= freeSize {
+	var kept buffer
+	size := max(need, len(rest))
+	switch {
+	case size <= freeSize:
 		size = freeSize
-	} else if m.tryTake(size) {
-		charge = size
-	} else {
-		k.want = size
+	case m.tryTake(size):
+		kept.charge = charge{m, size}
+	default:
+		kept.want = size
 		size = len(rest)
 	}
-	kept := append(make([]byte, 0, size), rest...)
-	want := k.want
-	k.drop(m)
-	k.b, k.charged, k.want = kept, charge, want
+	kept.b = append(make([]byte, 0, size), rest...)
+	k.drop()
+	*k = kept
 }
 
 // grow moves what is kept into memory of the wanted size, which has been taken
-// from the account.
-func (k *buffer) grow() {
-	k.b = append(make([]byte, 0, k.want), k.b...)
-	k.charged, k.want = k.want, 0
+// from m.
+func (k *buffer) grow(m *memory) {
+	grown := append(make([]byte, 0, k.want), k.b...)
+	c := charge{m, k.want}
+	k.drop()
+	k.b, k.charge = grown, c
+}
+
+// handOver gives the charge for what is kept to the caller, who keeps a copy.
+func (k *buffer) handOver() charge {
+	c := k.charge
+	k.charge = charge{}
+	return c
 }
 
 // drop gives all memory back.
-func (k *buffer) drop(m *memory) {
+func (k *buffer) drop() {
 	if k.pooled != nil {
 		readPool.Put(k.pooled)
 	}
-	m.give(k.charged)
+	k.charge.settle()
 	*k = buffer{}
 }

@@ -29,7 +29,17 @@ func newTestMemory(limit int64) (*memory, func() float64) {
 		}
 		return -1
 	}
-	return newMemory(limit, set.Buffer()), inUse
+	_, requests := newMemory(totalFor(limit), set.Buffer())
+	return requests, inUse
+}
+
+// totalFor is the buffer memory of which limit is left for requests.
+func totalFor(limit int64) int64 {
+	total := limit * handshakeShare / (handshakeShare - 1)
+	for total-total/handshakeShare < limit {
+		total++
+	}
+	return total
 }
 
 // read puts bytes into the buffer, as many as it has room for.
@@ -44,19 +54,19 @@ func TestBufferKeepsWhatIsNotConsumed(t *testing.T) {
 	var k buffer
 	read(&k, []byte("consumed, kept"))
 	k.consume(m, len("consumed, "), 0)
-	if string(k.b) != "kept" || k.pooled != nil || k.charged != 0 || cap(k.b) != freeSize {
-		t.Errorf("kept %q in %d bytes, %d charged", k.b, cap(k.b), k.charged)
+	if string(k.b) != "kept" || k.pooled != nil || k.charge.bytes != 0 || cap(k.b) != freeSize {
+		t.Errorf("kept %q in %d bytes, %d charged", k.b, cap(k.b), k.charge.bytes)
 	}
 	k.consume(m, 0, 50_000)
-	if string(k.b) != "kept" || cap(k.b) != 50_000 || k.charged != 50_000 || inUse() != 50_000 {
-		t.Errorf("kept %q in %d bytes, %d charged", k.b, cap(k.b), k.charged)
+	if string(k.b) != "kept" || cap(k.b) != 50_000 || k.charge.bytes != 50_000 || inUse() != 50_000 {
+		t.Errorf("kept %q in %d bytes, %d charged", k.b, cap(k.b), k.charge.bytes)
 	}
 	if n := read(&k, make([]byte, 60_000)); n != 49_996 {
 		t.Errorf("room for %d bytes", n)
 	}
 	k.consume(m, len(k.b), 0)
-	if k.b != nil || k.charged != 0 || inUse() != 0 {
-		t.Errorf("at rest it holds %d bytes, %d charged", cap(k.b), k.charged)
+	if k.b != nil || k.charge.bytes != 0 || inUse() != 0 {
+		t.Errorf("at rest it holds %d bytes, %d charged", cap(k.b), k.charge.bytes)
 	}
 }
 
@@ -68,18 +78,18 @@ func TestBufferWithoutRoomInTheAccount(t *testing.T) {
 	var k buffer
 	read(&k, make([]byte, 700))
 	k.consume(m, 0, 5000)
-	if k.want != 5000 || len(k.b) != 700 || k.charged != 0 {
-		t.Fatalf("%d bytes kept, %d charged, %d wanted", len(k.b), k.charged, k.want)
+	if k.want != 5000 || len(k.b) != 700 || k.charge.bytes != 0 {
+		t.Fatalf("%d bytes kept, %d charged, %d wanted", len(k.b), k.charge.bytes, k.want)
 	}
 	m.give(8000)
 	if err := m.take(context.Background(), k.want); err != nil {
 		t.Fatal(err)
 	}
-	k.grow()
-	if k.want != 0 || len(k.b) != 700 || cap(k.b) != 5000 || k.charged != 5000 || inUse() != 5000 {
-		t.Errorf("%d of %d bytes kept, %d charged, %d wanted", len(k.b), cap(k.b), k.charged, k.want)
+	k.grow(m)
+	if k.want != 0 || len(k.b) != 700 || cap(k.b) != 5000 || k.charge.bytes != 5000 || inUse() != 5000 {
+		t.Errorf("%d of %d bytes kept, %d charged, %d wanted", len(k.b), cap(k.b), k.charge.bytes, k.want)
 	}
-	k.drop(m)
+	k.drop()
 	if inUse() != 0 {
 		t.Errorf("%v bytes are in use", inUse())
 	}
@@ -114,7 +124,7 @@ func TestBufferAccount(t *testing.T) {
 					if !m.tryTake(k.want) {
 						t.Fatal("no room for what was wanted")
 					}
-					k.grow()
+					k.grow(m)
 				}
 			default:
 				in += read(&k, stream[in:in+rng.IntN(2*readSize)])
@@ -135,14 +145,14 @@ func TestBufferAccount(t *testing.T) {
 			if !bytes.Equal(k.b, stream[out:in]) {
 				t.Fatal("bytes were lost or changed")
 			}
-			if got := inUse(); got != float64(others+k.charged) {
-				t.Fatalf("%v bytes in use: %d by others, %d charged", got, others, k.charged)
+			if got := inUse(); got != float64(others+k.charge.bytes) {
+				t.Fatalf("%v bytes in use: %d by others, %d charged", got, others, k.charge.bytes)
 			}
-			if k.charged == 0 && len(k.b) == 0 && k.b != nil {
+			if k.charge.bytes == 0 && len(k.b) == 0 && k.b != nil {
 				t.Fatal("an empty buffer holds memory")
 			}
 		}
-		k.drop(m)
+		k.drop()
 		m.give(others)
 		if inUse() != 0 {
 			t.Fatalf("%v bytes in use at the end", inUse())

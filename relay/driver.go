@@ -18,7 +18,9 @@ import (
 type driver struct {
 	listener *listener
 	client   *link
-	peer     string // for the log
+	source   netip.Addr // the zero Addr on a Unix socket
+	peer     string     // for the log
+	denied   bool       // the session will only be told why it may not be
 	started  time.Duration
 
 	mu      sync.Mutex // one event at a time
@@ -36,6 +38,9 @@ type driver struct {
 	away    goroutines         // those that have left
 	ticket  int32              // the session's in the lot
 
+	connect charge              // for the CONNECT that the session holds
+	failed  []router.FailedCall // to be logged when the lock is free
+
 	timer timer // the server's wheel's
 }
 
@@ -49,6 +54,7 @@ func newDriver(l *listener, c net.Conn, source netip.Addr) *driver {
 	d := &driver{
 		listener: l,
 		client:   newLink(c),
+		source:   source,
 		peer:     peerName(c),
 		started:  l.server.now(),
 		running:  1,
@@ -56,6 +62,12 @@ func newDriver(l *listener, c net.Conn, source netip.Addr) *driver {
 	d.session = router.New(&l.env, source, d, d.started)
 	d.timer.driver = d
 	return d
+}
+
+// deny makes the session one of refusal. It comes before run.
+func (d *driver) deny(r router.Reason, text string) {
+	d.denied = true
+	d.session.Deny(r, text)
 }
 
 // run begins the session.
@@ -117,11 +129,12 @@ func (d *driver) runLegFrom(leg *link, port router.Port) {
 	d.runLeg()
 }
 
-// leave counts a goroutine out; the last one ends the session's account.
+// leave counts a goroutine out. The last to leave ends the session's account,
+// or Close does where both have left before.
 func (d *driver) leave() {
 	d.mu.Lock()
 	d.running--
-	last := d.running == 0
+	last := d.running == 0 && d.over
 	d.mu.Unlock()
 	if last {
 		d.listener.sessionEnded(d)
@@ -135,25 +148,68 @@ func (d *driver) event(deliver func(now time.Duration)) {
 	d.unparkLocked()
 	now := d.listener.server.now()
 	deliver(now)
-	actions := d.afterEvent(now)
+	t := d.afterEvent(now)
 	d.mu.Unlock()
-	d.perform(actions)
+	d.perform(t)
 }
 
-// afterEvent sets the wheel for what the event has changed. The lock is held.
-func (d *driver) afterEvent(now time.Duration) []router.Action {
+// todo is what an event leaves to be done when the lock is free.
+type todo struct {
+	actions []router.Action
+	failed  []router.FailedCall
+	summary router.Summary // of when the calls failed
+}
+
+func (t *todo) none() bool { return t.actions == nil && t.failed == nil }
+
+// afterEvent sets the wheel for what the event has changed, and takes what is to
+// be done. The lock is held.
+func (d *driver) afterEvent(now time.Duration) todo {
+	d.setWheel(now)
+	if d.connect.bytes > 0 && d.session.Held() == 0 {
+		d.connect.settle()
+	}
+	t := todo{actions: d.session.Actions(), failed: d.failed}
+	if t.failed != nil {
+		t.summary, d.failed = d.session.Summary(), nil
+	}
+	return t
+}
+
+func (d *driver) setWheel(now time.Duration) {
 	due := d.session.Deadline()
 	if due == 0 && d.visitable() {
 		due = now + visitAfter
 	}
 	d.listener.server.wheel.set(&d.timer, due)
-	return d.session.Actions()
+}
+
+// accountLocked is the account for what p keeps. It takes over p's charge, or
+// makes one, for a CONNECT that the session has just begun to hold.
+func (d *driver) accountLocked(p *pump) *memory {
+	s := d.listener.server
+	if p.port != router.Client {
+		return s.requests
+	}
+	if d.session.State() == router.Handshake {
+		return s.handshakes
+	}
+	if held := d.session.Held(); held > freeSize && d.connect.bytes == 0 {
+		d.connect = p.buf.handOver()
+		if d.connect.bytes == 0 && s.handshakes.tryTake(held) {
+			d.connect = charge{s.handshakes, held}
+		}
+	}
+	return s.requests
 }
 
 // perform carries out actions in order. It may wait where it writes bytes of
 // ours, so it is never called from within a raw callback or with the lock held.
-func (d *driver) perform(actions []router.Action) {
-	for _, a := range actions {
+func (d *driver) perform(t todo) {
+	for i := range t.failed {
+		d.logFailed(&t.summary, &t.failed[i])
+	}
+	for _, a := range t.actions {
 		switch a.Op {
 		case router.Acquire:
 			d.startLeg(wantedLeg{port: a.Port, attempt: a.Attempt})
@@ -186,8 +242,15 @@ func (d *driver) perform(actions []router.Action) {
 			if d.cancel != nil {
 				d.cancel()
 			}
+			leg, last := d.leg, d.running == 0
 			d.mu.Unlock()
 			d.client.conn.Close()
+			if leg != nil {
+				leg.conn.Close()
+			}
+			if last {
+				d.listener.sessionEnded(d)
+			}
 		}
 	}
 }
@@ -195,6 +258,9 @@ func (d *driver) perform(actions []router.Action) {
 func (d *driver) startLeg(w wantedLeg) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	if d.over {
+		return // performed late, behind the Close of another event
+	}
 	d.wanted = w
 	if !d.legging {
 		d.legging = true
@@ -281,9 +347,9 @@ func (d *driver) endedLocked() chan struct{} {
 	return d.ended
 }
 
-// waitMemory blocks until the account has room for n bytes. It fails when the
-// session is over.
-func (d *driver) waitMemory(n int) error {
+// waitMemory blocks until account has room for n bytes, and takes them. It fails
+// when the session is over.
+func (d *driver) waitMemory(account *memory, n int) error {
 	d.mu.Lock()
 	ended := d.endedLocked()
 	d.mu.Unlock()
@@ -296,7 +362,7 @@ func (d *driver) waitMemory(n int) error {
 		case <-ctx.Done():
 		}
 	}()
-	return d.listener.server.memory.take(ctx, n)
+	return account.take(ctx, n)
 }
 
 // tick is the wheel's call: the session's deadline has passed, or it has been
@@ -318,6 +384,17 @@ func (d *driver) drain() {
 
 func (d *driver) abort() {
 	d.event(func(now time.Duration) { d.session.Abort(now) })
+}
+
+// calling reports whether a call is under way.
+func (d *driver) calling() bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	switch d.session.State() {
+	case router.Sending, router.Waiting, router.Replying:
+		return true
+	}
+	return false
 }
 
 func (d *driver) isOver() bool {

@@ -101,7 +101,10 @@ func TestTooManyToTell(t *testing.T) {
 		for range told {
 			r.dial(pyrotest.Client{})
 		}
-		r.waitValue(1+told, "sessions")
+		r.waitValue(1+told, "sessions_started_total")
+		if n := r.value("sessions"); n != 1 {
+			t.Errorf("%v sessions, of 1 allowed", n)
+		}
 		for range 10 {
 			c := r.dial(pyrotest.Client{})
 			_, err := c.Next()

@@ -36,12 +36,14 @@ type listener struct {
 	env     router.Env
 	metrics *metrics.Listener
 	log     *zap.Logger
+	shed    *zap.Logger // at most a line a second
 	max     int
 	perSrc  int
 
 	mu       sync.Mutex
-	drivers  map[*driver]netip.Addr
-	sources  map[netip.Addr]int // only where perSrc bounds them
+	drivers  map[*driver]struct{}
+	denied   int                // how many of them
+	sources  map[netip.Addr]int // of those not denied, and only where perSrc bounds them
 	draining bool
 	empty    chan struct{} // closed when draining and no client is left
 }
@@ -55,10 +57,13 @@ func newListener(s *Server, c ListenerConfig) *listener {
 		log:     s.log.With(zap.String("listener", c.Env.Listener)),
 		max:     c.MaxSessions,
 		perSrc:  c.MaxPerSource,
-		drivers: make(map[*driver]netip.Addr),
+		drivers: make(map[*driver]struct{}),
 		sources: make(map[netip.Addr]int),
 		empty:   make(chan struct{}),
 	}
+	l.shed = l.log.WithOptions(zap.WrapCore(func(c zapcore.Core) zapcore.Core {
+		return zapcore.NewSamplerWithOptions(c, time.Second, 1, 0)
+	}))
 	l.metrics.Limit.Set(float64(c.MaxSessions))
 	return l
 }
@@ -87,43 +92,74 @@ func (l *listener) accept() {
 
 // start begins the session of a client.
 func (l *listener) start(c net.Conn) {
-	source := sourceOf(c)
-	d := newDriver(l, c, source)
-	if !l.admit(d, source) {
+	d := newDriver(l, c, sourceOf(c))
+	if !l.admit(d) {
 		c.Close()
 		return
 	}
 	l.metrics.Started.Inc()
-	l.metrics.Sessions.Inc()
+	if !d.denied {
+		l.metrics.Sessions.Inc()
+	}
 	go d.run()
 }
 
-// admit enters the driver, as denied where a limit is reached. It returns false
-// where there is no room even for that.
-func (l *listener) admit(d *driver, source netip.Addr) bool {
+// admit enters the driver, as denied where a limit is reached: such a client is
+// told why, and counts for no limit but its own. It returns false where there is
+// no room even for that.
+func (l *listener) admit(d *driver) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if l.draining {
+		return false // it is a moment too late: nobody listens here any more
+	}
+	perSource := l.perSrc > 0 && d.source.IsValid()
 	switch {
-	case l.draining, len(l.drivers) >= l.max+maxDenied:
-		l.metrics.Rejected(string(router.ReasonSessions))
-		return false
-	case len(l.drivers) >= l.max:
-		d.session.Deny(router.ReasonSessions, "pyro-dispatch: too many sessions on listener "+l.env.Listener)
-	case l.perSrc > 0 && source.IsValid() && l.sources[source] >= l.perSrc:
-		d.session.Deny(router.ReasonSourceSessions, "pyro-dispatch: too many sessions from "+source.String())
+	case len(l.drivers)-l.denied >= l.max:
+		d.deny(router.ReasonSessions, "pyro-dispatch: too many sessions on listener "+l.env.Listener)
+	case perSource && l.sources[d.source] >= l.perSrc:
+		d.deny(router.ReasonSourceSessions, "pyro-dispatch: too many sessions from "+d.source.String())
+	case perSource:
+		l.sources[d.source]++
 	}
-	l.drivers[d] = source
-	if l.perSrc > 0 && source.IsValid() {
-		l.sources[source]++
+	if d.denied {
+		if l.denied >= maxDenied {
+			l.metrics.Rejected(string(router.ReasonSessions))
+			l.shed.Warn("clients closed unheard: too many sessions, and too many clients being told so",
+				zap.String("peer", d.peer), zap.Int("limit", l.max))
+			return false
+		}
+		l.denied++
 	}
+	l.drivers[d] = struct{}{}
 	return true
+}
+
+// depart is the reverse of admit.
+func (l *listener) depart(d *driver) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	delete(l.drivers, d)
+	switch {
+	case d.denied:
+		l.denied--
+	case l.sources[d.source] > 1:
+		l.sources[d.source]--
+	default:
+		delete(l.sources, d.source)
+	}
+	if l.draining && len(l.drivers) == 0 {
+		close(l.empty)
+	}
 }
 
 // sessionEnded is the end of a session's account: limits, metrics, and its one
 // line in the log.
 func (l *listener) sessionEnded(d *driver) {
 	s := d.session.Summary()
-	l.metrics.Sessions.Dec()
+	if !d.denied {
+		l.metrics.Sessions.Dec()
+	}
 	l.metrics.Ended(string(s.Reason))
 	level := zapcore.InfoLevel
 	switch {
@@ -137,16 +173,7 @@ func (l *listener) sessionEnded(d *driver) {
 	}
 
 	l.server.wheel.drop(&d.timer)
-	l.mu.Lock()
-	source := l.drivers[d]
-	delete(l.drivers, d)
-	if l.sources[source]--; l.sources[source] <= 0 {
-		delete(l.sources, source)
-	}
-	if l.draining && len(l.drivers) == 0 {
-		close(l.empty)
-	}
-	l.mu.Unlock()
+	l.depart(d)
 }
 
 // drain stops accepting and lets every session end when its calls have.
@@ -163,15 +190,25 @@ func (l *listener) drain() {
 	}
 }
 
+// abortTime bounds the wait for sessions that were told to end at once.
+const abortTime = 5 * time.Second
+
 // abort ends what drain has left, waits for it, and returns how many sessions
-// that were.
-func (l *listener) abort() int {
+// had calls under way.
+func (l *listener) abort() (cut int) {
 	left := l.all()
 	for _, d := range left {
+		if d.calling() {
+			cut++
+		}
 		d.abort()
 	}
-	<-l.empty
-	return len(left)
+	select {
+	case <-l.empty:
+	case <-time.After(abortTime):
+		l.log.Error("sessions did not end", zap.Int("sessions", len(l.all())))
+	}
+	return cut
 }
 
 func (l *listener) all() []*driver {

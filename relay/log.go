@@ -7,10 +7,13 @@ import (
 	"github.com/pyro-dispatch/pyro-dispatch/router"
 )
 
-// CallFailed implements router.Observer: one line for a call that got no reply.
-func (d *driver) CallFailed(c router.FailedCall) {
-	sum := d.session.Summary()
-	fields := append(d.sessionFields(&sum),
+// CallFailed implements router.Observer. The lock is held, and writing a log may
+// take long.
+func (d *driver) CallFailed(c router.FailedCall) { d.failed = append(d.failed, c) }
+
+// logFailed writes one line for a call that got no reply.
+func (d *driver) logFailed(sum *router.Summary, c *router.FailedCall) {
+	fields := append(d.sessionFields(sum),
 		zap.Stringer("message", c.Type),
 		zap.Stringer("outcome", c.Outcome),
 		zap.Duration("elapsed", c.Elapsed),

@@ -22,20 +22,27 @@ var (
 	movePool = sync.Pool{New: func() any { return new([moveSize]byte) }}
 )
 
-// memory is the account that incomplete requests are charged to, in bytes.
+// memory is an account that incomplete messages of clients are charged to, in
+// bytes. There are two: a client that has not said CONNECT may be anybody, and
+// must not use up what the requests of others need.
 //
-// A session that finds the account empty stops reading until there is room. It
+// A session that finds its account empty stops reading until there is room. It
 // may then hold what it had just read, at most readSize bytes, uncharged: it
-// cannot be put back. Requests that arrive complete are not charged.
+// cannot be put back. Messages that arrive complete are not charged.
 type memory struct {
 	account *semaphore.Weighted
-	limit   int64
 	metrics metrics.Buffer
 }
 
-func newMemory(limit int64, m metrics.Buffer) *memory {
+// handshakeShare is the part of the buffer memory that CONNECTs may use: one in
+// so many bytes.
+const handshakeShare = 4
+
+func newMemory(limit int64, m metrics.Buffer) (handshakes, requests *memory) {
 	m.Limit.Set(float64(limit))
-	return &memory{account: semaphore.NewWeighted(limit), limit: limit, metrics: m}
+	forHandshakes := limit / handshakeShare
+	return &memory{account: semaphore.NewWeighted(forHandshakes), metrics: m},
+		&memory{account: semaphore.NewWeighted(limit - forHandshakes), metrics: m}
 }
 
 func (m *memory) tryTake(n int) bool {
@@ -57,8 +64,20 @@ func (m *memory) take(ctx context.Context, n int) error {
 }
 
 func (m *memory) give(n int) {
-	if n > 0 {
-		m.account.Release(int64(n))
-		m.metrics.InUse.Sub(float64(n))
+	m.account.Release(int64(n))
+	m.metrics.InUse.Sub(float64(n))
+}
+
+// charge is what is taken from an account for one buffer.
+type charge struct {
+	account *memory
+	bytes   int
+}
+
+// settle gives it back.
+func (c *charge) settle() {
+	if c.bytes > 0 {
+		c.account.give(c.bytes)
 	}
+	*c = charge{}
 }

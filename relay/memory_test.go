@@ -58,13 +58,17 @@ func (r *rig) watchMemory() (end func()) {
 	return func() { close(stop); <-done }
 }
 
+// forRequests is the buffer memory of which n bytes are left for requests: a
+// quarter is for handshakes.
+func forRequests(n int64) int64 { return (4*n + 2) / 3 }
+
 // Clients with incomplete requests share the buffer memory: where it is used
 // up the others wait, and go on when it is free again. Complete requests that
 // need none pass by.
 func TestBufferMemory(t *testing.T) {
 	overAll(t, func(t *testing.T, tr transport) {
 		const size, fit, clients = 60_000, 4, 16
-		r := start(t, tr, setup{BufferMemory: fit*(size+100) + 1000})
+		r := start(t, tr, setup{BufferMemory: forRequests(fit*(size+100) + 1000)})
 		if n := r.value("buffer_memory_limit_bytes"); n != float64(r.setup.BufferMemory) {
 			t.Errorf("the limit is shown as %v", n)
 		}
@@ -101,7 +105,7 @@ func TestBufferMemory(t *testing.T) {
 func TestBufferMemoryOfTheGone(t *testing.T) {
 	overAll(t, func(t *testing.T, tr transport) {
 		const size, fit, clients = 60_000, 2, 8
-		r := start(t, tr, setup{BufferMemory: fit*(size+100) + 1000})
+		r := start(t, tr, setup{BufferMemory: forRequests(fit*(size+100) + 1000)})
 		for i, goodbye := range goodbyes {
 			var all []pending
 			for range clients {
@@ -127,7 +131,7 @@ func TestBufferMemoryOfTheGone(t *testing.T) {
 func TestBufferMemoryTimesOut(t *testing.T) {
 	inBubble(t, &pyrotest.Network{}, func(t *testing.T, tr transport) {
 		const size, fit = 60_000, 2
-		r := start(t, tr, setup{BufferMemory: fit*(size+100) + 1000})
+		r := start(t, tr, setup{BufferMemory: forRequests(fit*(size+100) + 1000)})
 		end := r.watchMemory()
 		var idle []pending
 		for range fit {
@@ -161,7 +165,7 @@ func TestBufferMemoryTimesOut(t *testing.T) {
 func TestBufferMemoryDrains(t *testing.T) {
 	inBubble(t, &pyrotest.Network{}, func(t *testing.T, tr transport) {
 		const size, fit = 60_000, 2
-		r := start(t, tr, setup{BufferMemory: fit*(size+100) + 1000})
+		r := start(t, tr, setup{BufferMemory: forRequests(fit*(size+100) + 1000)})
 		for range 3 * fit {
 			r.pending("never sent", size)
 		}
@@ -179,7 +183,7 @@ func TestBufferMemoryOfPipelines(t *testing.T) {
 	overAll(t, func(t *testing.T, tr transport) {
 		release := make(chan struct{})
 		r := start(t, tr, setup{
-			BufferMemory: 64 << 10,
+			BufferMemory: forRequests(64 << 10),
 			Env:          func(e *router.Env) { e.Limits.StoreAndForward = 32 << 10 },
 			Daemons:      []*pyrotest.Daemon{{OnInvoke: pyrotest.AfterSignal(release, pyrotest.Echo)}},
 		})

@@ -7,8 +7,10 @@ import "io"
 // failed; the end of src's stream is io.EOF. Bytes that were read when dst
 // failed are lost, as they are in a socket's buffer.
 func move(dst, src *link, n int64, progress func(int64)) (readErr, writeErr error) {
-	if dst.raw != nil && src.raw != nil && canSplice {
-		return splice(dst, src, n, progress)
+	if dst.raw != nil && src.raw != nil {
+		if p, err := takePipe(); err == nil {
+			return splice(p, dst, src, n, progress)
+		} // no descriptor to spare: copy
 	}
 	buf := movePool.Get().(*[moveSize]byte)
 	defer movePool.Put(buf)

@@ -24,7 +24,8 @@ type pump struct {
 	dst     *link
 	unsent  []byte // a part of buf's memory
 	sendErr error
-	actions []router.Action
+	todo    todo
+	account *memory // that what is kept is charged to
 
 	// Why the raw callback was left.
 	shown   bool // show has left something to finish
@@ -44,7 +45,7 @@ const (
 
 // run returns when the connection has ended or the session parks.
 func (p *pump) run() exit {
-	defer func() { p.buf.drop(p.memory()) }()
+	defer p.buf.drop()
 	read := p.readPlain
 	if p.src.raw != nil {
 		callback := p.readable // made once: it lives as long as the session
@@ -66,7 +67,7 @@ func (p *pump) run() exit {
 				return parked
 			}
 			p.src.conn.SetReadDeadline(time.Time{})
-			p.quiet = true
+			p.quiet = p.port == router.Client
 		default:
 			p.end(err)
 			return ended
@@ -78,8 +79,6 @@ func (p *pump) run() exit {
 	}
 }
 
-func (p *pump) memory() *memory { return p.d.listener.server.memory }
-
 // readable is the callback of RawConn.Read. It returns false to wait until
 // there is more to read, and true to leave: for run to do what may block, or
 // because the stream has ended.
@@ -88,8 +87,9 @@ func (p *pump) readable(fd uintptr) bool {
 		r := receive(fd, p.buf.room(), p.src.hints)
 		if r.errno == eagain {
 			if len(p.buf.b) == 0 {
-				p.buf.drop(p.memory())
+				p.buf.drop()
 			}
+			p.waits()
 			p.lull = p.quiet
 			return p.quiet
 		}
@@ -113,9 +113,24 @@ func (p *pump) readable(fd uintptr) bool {
 			// The rest of a reply is due. Had the endpoint reset the connection,
 			// only another receive would tell.
 		default:
+			p.waits()
 			return false
 		}
 	}
+}
+
+// waits is called before waiting for more to read. Where a part of a request is
+// kept, it is now the client's turn.
+func (p *pump) waits() {
+	if p.port != router.Client || len(p.buf.b) == 0 {
+		return
+	}
+	d := p.d
+	d.mu.Lock()
+	now := d.listener.server.now()
+	d.session.Reading(now)
+	d.setWheel(now)
+	d.mu.Unlock()
 }
 
 // settleTime is how long a connection without raw access is given to show that
@@ -127,6 +142,7 @@ func (p *pump) readPlain() error {
 	if p.quiet {
 		p.src.conn.SetReadDeadline(time.Now().Add(settleTime))
 	}
+	p.waits()
 	n, err := p.src.conn.Read(p.buf.room())
 	switch {
 	case n > 0:
@@ -161,12 +177,13 @@ func (p *pump) show() {
 			d.session.Sent(now, p.taken.To)
 		}
 	}
-	p.actions = d.afterEvent(now)
+	p.account = d.accountLocked(p)
+	p.todo = d.afterEvent(now)
 	d.mu.Unlock()
 
-	if len(p.unsent) == 0 && p.sendErr == nil && p.actions == nil &&
+	if len(p.unsent) == 0 && p.sendErr == nil && p.todo.none() &&
 		!p.taken.Paused && p.taken.Body < spliceMin {
-		p.buf.consume(p.memory(), p.taken.Consumed, p.taken.Need)
+		p.buf.consume(p.account, p.taken.Consumed, p.taken.Need)
 		p.shown = p.buf.want > 0
 		p.taken.Consumed = 0
 		return
@@ -179,16 +196,18 @@ func (p *pump) show() {
 func (p *pump) finish() {
 	for {
 		p.sendRest()
-		p.d.perform(p.actions)
-		p.actions = nil
-		p.buf.consume(p.memory(), p.taken.Consumed, p.taken.Need)
+		p.d.perform(p.todo)
+		p.todo = todo{}
+		p.buf.consume(p.account, p.taken.Consumed, p.taken.Need)
 		switch {
 		case p.taken.Paused:
 			p.d.waitResume()
 		case p.buf.want > 0:
-			if p.d.waitMemory(p.buf.want) == nil {
-				p.buf.grow()
+			if p.d.waitMemory(p.account, p.buf.want) != nil {
+				p.buf.drop() // the session is over
+				return
 			}
+			p.buf.grow(p.account)
 			return
 		case p.taken.Body >= spliceMin && p.sendErr == nil && p.dst != nil:
 			p.moveBody()
@@ -197,6 +216,7 @@ func (p *pump) finish() {
 			return
 		}
 		if p.d.isOver() {
+			p.buf.drop()
 			return
 		}
 		p.show()

@@ -14,8 +14,9 @@ import (
 // Config is what a Server is made of.
 type Config struct {
 	Listeners []ListenerConfig
-	// BufferMemory bounds the memory for incomplete requests, in bytes. It must
-	// have room for the largest of them.
+	// BufferMemory bounds the memory for incomplete messages of clients, in
+	// bytes. A quarter of it is for CONNECTs and must have room for the largest,
+	// the rest is for requests and must have room for the largest that is stored.
 	BufferMemory int64
 	// DrainTimeout bounds how long calls in flight may take to end when the
 	// server stops.
@@ -26,23 +27,24 @@ type Config struct {
 
 // Server relays for all listeners of a process.
 type Server struct {
-	listeners []*listener
-	drainTime time.Duration
-	memory    *memory
-	wheel     *wheel
-	lot       *lot // nil: nobody parks
-	log       *zap.Logger
-	epoch     time.Time
+	listeners  []*listener
+	drainTime  time.Duration
+	requests   *memory // accounts: for requests,
+	handshakes *memory // and for CONNECTs
+	wheel      *wheel
+	lot        *lot // nil: nobody parks
+	log        *zap.Logger
+	epoch      time.Time
 }
 
 // NewServer makes a server. Nothing is accepted before Serve.
 func NewServer(c Config) *Server {
 	s := &Server{
 		drainTime: c.DrainTimeout,
-		memory:    newMemory(c.BufferMemory, c.Metrics.Buffer()),
 		log:       c.Log,
 		epoch:     time.Now().Add(-time.Second), // so that no event happens at 0
 	}
+	s.handshakes, s.requests = newMemory(c.BufferMemory, c.Metrics.Buffer())
 	s.wheel = newWheel(s.now)
 	for _, lc := range c.Listeners {
 		s.listeners = append(s.listeners, newListener(s, lc))

@@ -8,8 +8,6 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-const canSplice = true
-
 // pipeSize is asked for; the kernel may give less to unprivileged users.
 const pipeSize = 1 << 20
 
@@ -57,13 +55,10 @@ func (p pipe) close() {
 	unix.Close(p.w)
 }
 
-// splice is move without copying the bytes through our memory. Nothing is left
-// in the pipe between two steps, so what has been counted has been delivered.
-func splice(dst, src *link, n int64, progress func(int64)) (readErr, writeErr error) {
-	p, err := takePipe()
-	if err != nil {
-		return err, nil
-	}
+// splice is move without copying the bytes through our memory, by way of p.
+// Nothing is left in the pipe between two steps, so what has been counted has
+// been delivered.
+func splice(p pipe, dst, src *link, n int64, progress func(int64)) (readErr, writeErr error) {
 	for n > 0 {
 		in, err := spliceIn(p, src, n)
 		if err != nil {
@@ -87,7 +82,8 @@ const spliceFlags = unix.SPLICE_F_MOVE | unix.SPLICE_F_NONBLOCK
 func spliceIn(p pipe, src *link, n int64) (in int64, err error) {
 	waitErr := src.raw.Read(func(fd uintptr) bool {
 		for {
-			in, err = unix.Splice(int(fd), nil, p.w, nil, int(min(n, pipeSize)), spliceFlags)
+			got, spliceErr := unix.Splice(int(fd), nil, p.w, nil, int(min(n, pipeSize)), spliceFlags)
+			in, err = int64(got), spliceErr // got is an int on 32-bit systems
 			if err != unix.EINTR {
 				return err != unix.EAGAIN
 			}
@@ -108,11 +104,11 @@ func spliceIn(p pipe, src *link, n int64) (in int64, err error) {
 func spliceOut(dst *link, p pipe, n int64) (err error) {
 	waitErr := dst.raw.Write(func(fd uintptr) bool {
 		for n > 0 {
-			var out int64
-			out, err = unix.Splice(p.r, nil, int(fd), nil, int(n), spliceFlags)
+			out, spliceErr := unix.Splice(p.r, nil, int(fd), nil, int(n), spliceFlags)
+			err = spliceErr
 			switch err {
 			case nil:
-				n -= out
+				n -= int64(out)
 			case unix.EINTR:
 				err = nil
 			default:

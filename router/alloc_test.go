@@ -17,13 +17,18 @@ func TestAllocations(t *testing.T) {
 		calls := map[string]func(){
 			"call": func() {
 				h.session.Data(h.now, router.Client, annotated)
+				h.session.Sent(h.now, h.leg)
 				h.session.Data(h.now, h.leg, result)
 				h.session.Sent(h.now, router.Client)
 			},
-			"oneway": func() { h.session.Data(h.now, router.Client, oneway) },
+			"oneway": func() {
+				h.session.Data(h.now, router.Client, oneway)
+				h.session.Sent(h.now, h.leg)
+			},
 			"call in pieces": func() {
 				h.session.Data(h.now, router.Client, annotated[:half])
 				h.session.Data(h.now, router.Client, annotated)
+				h.session.Sent(h.now, h.leg)
 				h.session.Data(h.now, h.leg, result[:10])
 				h.session.Sent(h.now, router.Client)
 				h.session.Data(h.now, h.leg, result)
@@ -49,6 +54,7 @@ func BenchmarkCall(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
 				h.session.Data(h.now, router.Client, invoke)
+				h.session.Sent(h.now, h.leg)
 				h.session.Data(h.now, h.leg, result)
 				h.session.Sent(h.now, router.Client)
 			}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/pyro-dispatch/pyro-dispatch/backend"
@@ -34,10 +35,16 @@ func (s *Session) Data(now time.Duration, p Port, b []byte) Taken {
 	return s.requestData(now, b)
 }
 
+// firstConnectStep is room for any usual CONNECT, in bytes.
+const firstConnectStep = 4 << 10
+
 // connectData reads the CONNECT.
 func (s *Session) connectData(now time.Duration, b []byte) Taken {
 	h, err := wire.ParseHead(b)
 	if errors.Is(err, wire.ErrShort) {
+		if len(b) >= wire.PrefixLen {
+			s.dialect = wire.PrefixDialect(b)
+		}
 		return Taken{Need: shortOf(b)}
 	}
 	if err != nil {
@@ -45,14 +52,15 @@ func (s *Session) connectData(now time.Duration, b []byte) Taken {
 		return Taken{Consumed: len(b)}
 	}
 	g := s.greeting
-	g.head, g.known = h, true
+	g.head = h
 	s.dialect = h.Dialect
 	if reason, text := s.checkConnect(&h); reason != "" {
 		s.reject(now, reason, refusal{text: text})
 		return Taken{Consumed: len(b)}
 	}
 	if int64(len(b)) < h.Len() {
-		return Taken{Need: int(h.Len())}
+		// Step by step: memory is for what clients send, not for what they announce.
+		return Taken{Need: int(min(h.Len(), max(int64(2*len(b)), firstConnectStep)))}
 	}
 	annotations, payload := split(&h, b)
 	id, ok, err := wire.Correlation(&h, annotations)
@@ -87,7 +95,7 @@ func (s *Session) connected(now time.Duration, h *wire.Head, payload []byte) {
 		Source:     s.source,
 	}
 	q.Object, q.ObjectKnown = connectObject(h, payload)
-	s.summary.Object = q.Object
+	s.summary.Object = strings.Clone(clip(q.Object))
 	s.route = s.env.Table().Find(&q)
 	if s.route == nil {
 		s.reject(now, ReasonNoRoute, refusal{answersConnect: true, text: noRouteText(&q)})
@@ -117,6 +125,7 @@ func (s *Session) checkConnect(h *wire.Head) (Reason, string) {
 // that header and annotations are here and found good.
 func (s *Session) requestData(now time.Duration, b []byte) (t Taken) {
 	t.To = s.leg
+	s.stopClock(now)
 	if s.inputEnd != "" || s.legBroken {
 		return Taken{Consumed: len(b)}
 	}
@@ -135,14 +144,12 @@ func (s *Session) requestData(now time.Duration, b []byte) (t Taken) {
 		}
 		n = min(n, int64(len(rest)))
 		t.Consumed += int(n)
+		s.unshipped = s.unshipped || n > 0
 		s.requestMoved(now, n)
 	}
 	t.Forward = t.Consumed
 	t.Body = s.requestLeft
 	t.ReplyDue = s.calls.len() > 0
-	if t.Need > 0 && s.deadline == 0 {
-		s.deadline = now + s.env.RequestTime
-	}
 	s.countRequest(int64(t.Forward))
 	return t
 }
@@ -177,7 +184,7 @@ func (s *Session) nextRequest(now time.Duration, b []byte, t *Taken) (int64, Rea
 		t.Need = int(hold)
 		return 0, ""
 	}
-	s.disarm() // it is here; where it now waits for a Resume, the delay is not the client's
+	s.patience = s.env.RequestTime // for the next one
 	annotations, _ := split(&h, b)
 	c := call{kind: h.Type}
 	if c.correlation, c.hasCorrelation, err = wire.Correlation(&h, annotations); err != nil {
@@ -215,6 +222,9 @@ func (s *Session) requestMoved(now time.Duration, n int64) {
 	switch {
 	case s.requestLeft > 0:
 		return
+	case s.sendOneway && s.unshipped:
+		s.sendOneway = false
+		s.onewaysUnshipped++
 	case s.sendOneway:
 		s.sendOneway = false
 		s.route.Calls.Oneway(metrics.Sent)
@@ -223,6 +233,26 @@ func (s *Session) requestMoved(now time.Duration, n int64) {
 	}
 	if s.atRest() {
 		s.rested(now)
+	}
+}
+
+// Reading says that what is kept of the client's bytes waits for the client to
+// send more, and for nothing else: the request time runs. What has been used of
+// it counts until the request is complete.
+func (s *Session) Reading(now time.Duration) {
+	if s.state == inOpen && s.inputEnd == "" && !s.clientGone && !s.legBroken && !s.clockRuns {
+		s.clockRuns = true
+		s.deadline = now + max(s.patience, 1)
+	}
+}
+
+// stopClock stops the request time: the client has sent something, and for the
+// time that it takes to be dealt with the delay is not the client's.
+func (s *Session) stopClock(now time.Duration) {
+	if s.clockRuns {
+		s.clockRuns = false
+		s.patience = s.deadline - now
+		s.deadline = 0
 	}
 }
 
@@ -251,10 +281,7 @@ func shortOf(b []byte) int {
 	if len(b) < wire.PrefixLen {
 		return wire.PrefixLen
 	}
-	if b[4] == 0 && b[5] == byte(wire.V48) {
-		return wire.V48.HeadLen()
-	}
-	return wire.V502.HeadLen()
+	return wire.PrefixDialect(b).HeadLen()
 }
 
 // split finds the annotations and the data that are here of the message in b.

@@ -47,12 +47,19 @@ func (s *Session) Reset(now time.Duration, p Port, err error) {
 }
 
 // Sent says that the bytes last forwarded to port p have been written. Until
-// then the session does not take a reply for delivered.
+// then the session takes neither a reply nor a oneway call for delivered.
 func (s *Session) Sent(now time.Duration, p Port) {
-	if p != Client || !s.unsent {
+	switch {
+	case p == Client && s.unsent:
+		s.unsent = false
+	case p != Client && p == s.leg && s.unshipped:
+		s.unshipped = false
+		for ; s.onewaysUnshipped > 0; s.onewaysUnshipped-- {
+			s.route.Calls.Oneway(metrics.Sent)
+		}
+	default:
 		return
 	}
-	s.unsent = false
 	switch {
 	case s.state == inLingering && s.clientEOF:
 		s.close(now, s.summary.Reason, backend.Served)
@@ -92,9 +99,10 @@ func (s *Session) WriteFailed(now time.Duration, p Port, err error) {
 	case p == Client:
 		s.clientGone = true
 	default:
-		s.legBroken = true
+		s.legBroken, s.unshipped = true, false
 	}
 	s.blame(err)
+	s.clockRuns = false
 	s.deadline = now + s.env.LingerTime
 }
 
@@ -173,9 +181,7 @@ func (s *Session) endInput(now time.Duration, r Reason) {
 	}
 	s.countRejected(r)
 	s.inputEnd = r
-	if s.state == inOpen {
-		s.disarm() // nothing that is only half here is waited for any more
-	}
+	s.stopClock(now) // nothing that is only half here is waited for any more
 	switch {
 	case s.state == inLingering:
 	case s.state != inOpen:
@@ -184,7 +190,7 @@ func (s *Session) endInput(now time.Duration, r Reason) {
 	case s.requestLeft > 0 || s.atRest():
 		s.finish(now, r, backend.Served)
 	case s.calls.len() == 0:
-		// The last reply is being written, and rested comes when it has been.
+		// The last bytes are being written, and rested comes when they have been.
 	default:
 		s.do(Action{Op: CloseWrite, Port: s.leg})
 	}
@@ -262,15 +268,20 @@ func (s *Session) settle(now time.Duration, r Reason, o backend.Outcome) {
 	}
 	outcome := failedAs(r)
 	if s.requestLeft > 0 && s.sendOneway {
+		s.onewaysUnshipped++
+	}
+	for ; s.onewaysUnshipped > 0; s.onewaysUnshipped-- {
 		s.route.Calls.Oneway(outcome)
-		s.observe(now, &s.oneway, outcome)
+		if s.onewaysUnshipped == 1 {
+			s.observe(now, &s.oneway, outcome) // the last one: of the others only the number is known
+		}
 	}
 	for s.calls.len() > 0 {
 		c := s.calls.pop()
 		s.route.Calls.Ended(outcome, 0)
 		s.observe(now, &c, outcome)
 	}
-	s.requestLeft, s.replyLeft, s.sendOneway = 0, 0, false
+	s.requestLeft, s.replyLeft, s.sendOneway, s.unshipped = 0, 0, false, false
 	switch {
 	case s.lease != nil:
 		s.do(Action{Op: Release, Port: s.leg, Lease: s.lease, Outcome: o})
@@ -316,7 +327,7 @@ func (s *Session) countRejected(r Reason) {
 type refusal struct {
 	answersConnect bool
 	text           string
-	dialect        wire.Dialect // where it is not that of the header read
+	dialect        wire.Dialect // 0: the client's, or the default where that is unknown
 }
 
 // reject refuses a client that is at fault, or one too many.
@@ -335,10 +346,10 @@ func (s *Session) refuse(now time.Duration, r Reason, f refusal) {
 	w := wire.Refusal{Dialect: f.dialect, Text: f.text}
 	g := s.greeting
 	if w.Dialect == 0 {
+		w.Dialect = s.dialect
+	}
+	if w.Dialect == 0 {
 		w.Dialect = s.env.DefaultDialect
-		if g.known {
-			w.Dialect = g.head.Dialect
-		}
 	}
 	if f.answersConnect {
 		w.Serializer, w.Seq, w.Correlation = g.head.Serializer(), g.head.Seq, g.correlation

@@ -35,11 +35,14 @@ type harness struct {
 	closed    bool
 	own       int // bytes to the client that are not an endpoint's
 
-	connect  int  // length of the client's CONNECT, once it was consumed
-	begun    int  // requests sent on, at least in part
-	slow     bool // the client reads nothing: what is forwarded to it is not sent before reads
-	unsent   bool // the leg's goroutine waits for that
-	withheld bool // bytes of the client's were dropped, or too late: nothing more is sent on
+	connect   int  // length of the client's CONNECT, once it was consumed
+	begun     int  // requests sent on, at least in part
+	slow      bool // the client reads nothing: what is forwarded to it is not sent before reads
+	unsent    bool // the leg's goroutine waits for that
+	deaf      bool // the leg's daemon reads nothing: the same, before ships
+	unshipped bool // the client's goroutine waits for that
+	behind    bool // it has not read on yet
+	withheld  bool // bytes of the client's were dropped, or too late: nothing more is sent on
 }
 
 // line is one connection, as its driver sees it.
@@ -99,7 +102,7 @@ func (h *harness) sends(p router.Port, b []byte) {
 func (h *harness) arrives(p router.Port, n int) {
 	l := h.lines[p]
 	l.arrived = min(l.arrived+n, len(l.sent))
-	stuck := p != router.Client && h.unsent
+	stuck := p != router.Client && h.unsent || p == router.Client && h.unshipped
 	if !l.paused && !stuck && l.arrived > l.consumed {
 		h.show(p)
 	}
@@ -116,11 +119,14 @@ func (h *harness) show(p router.Port) {
 	if taken.Forward > 0 {
 		begun = h.write(taken.To, b[:taken.Forward])
 	}
-	if taken.Forward > 0 && taken.To == router.Client {
-		h.unsent = h.slow
-		if !h.slow {
-			h.session.Sent(h.now, router.Client)
-		}
+	switch {
+	case taken.Forward == 0:
+	case taken.To == router.Client && h.slow:
+		h.unsent = true
+	case taken.To != router.Client && h.deaf:
+		h.unshipped = true
+	default:
+		h.session.Sent(h.now, taken.To)
 	}
 	if p == router.Client {
 		h.begun += begun
@@ -145,7 +151,17 @@ func (h *harness) show(p router.Port) {
 	case taken.Need > 0:
 		h.note("need")
 	}
+	h.awaits(p)
 	h.perform()
+}
+
+// awaits: the client's goroutine goes back to reading. With a part of a message
+// kept, the client's time runs.
+func (h *harness) awaits(p router.Port) {
+	l := h.lines[router.Client]
+	if p == router.Client && l.need > 0 && !l.paused && !h.unshipped {
+		h.session.Reading(h.now)
+	}
 }
 
 // slows: the client reads nothing for now.
@@ -163,6 +179,28 @@ func (h *harness) reads() {
 	h.perform()
 	if l := h.lines[h.leg]; l != nil && h.leg != router.Client && l.arrived > l.consumed {
 		h.show(h.leg)
+	}
+}
+
+// deafens: the daemon reads nothing for now.
+func (h *harness) deafens() { h.deaf = true }
+
+// ships: the daemon takes what was forwarded to it, and the client's goroutine
+// goes on.
+func (h *harness) ships() {
+	h.deaf = false
+	if !h.unshipped {
+		return
+	}
+	h.unshipped, h.behind = false, true
+	if !h.closed {
+		h.session.Sent(h.now, h.leg)
+		h.awaits(router.Client)
+		h.perform()
+	}
+	h.behind = false
+	if l := h.lines[router.Client]; l.arrived > l.consumed && !l.paused && !h.closed {
+		h.show(router.Client)
 	}
 }
 
@@ -332,6 +370,8 @@ func (h *harness) failsToWrite(p router.Port) {
 	h.lines[p].failed = true
 	if p == router.Client {
 		h.unsent = false
+	} else {
+		h.unshipped = false // and what has arrived since is for nobody
 	}
 	for _, l := range h.lines {
 		if (l == h.lines[router.Client]) != (p == router.Client) {

@@ -147,7 +147,7 @@ func (h *harness) checkState(state router.State) {
 	switch {
 	case replyLeft > 0 || h.unsent:
 		want = router.Replying
-	case sending:
+	case sending || h.unshipped:
 		want = router.Sending
 	case waiting > 0:
 		want = router.Waiting
@@ -157,14 +157,14 @@ func (h *harness) checkState(state router.State) {
 	}
 
 	failed := client.failed || leg.failed
-	late := client.need > 0 && !h.withheld && !client.over
+	late := client.need > 0 && !h.withheld && !client.over && !h.unshipped
 	if timed := h.session.Deadline() != 0; timed != (failed || late) {
 		h.t.Fatalf("deadline: %v, a request is to come: %v, a connection has failed: %v", timed, late, failed)
 	}
 
 	n, bad := sendable(client.sent[h.connect:client.arrived], leg.got.last.Dialect, &h.w.env.Limits)
 	sent := len(leg.got.bytes) - h.connect
-	listening := !client.paused && !h.resumed && !h.withheld && !leg.failed
+	listening := !client.paused && !h.resumed && !h.withheld && !leg.failed && !h.unshipped && !h.behind
 	switch {
 	case sent > n:
 		h.t.Fatalf("%d bytes sent on of %d", sent, n)

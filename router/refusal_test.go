@@ -36,7 +36,7 @@ func TestRefusals(t *testing.T) {
 		{name: "version 500", sent: []byte("PYRO\x01\xf4"), dialect: wire.V502, text: "invalid protocol version: 500"},
 		{name: "version 503", sent: []byte("PYRO\x01\xf7"), dialect: wire.V502, text: "invalid protocol version: 503",
 			setup: func(w *world) { w.env.DefaultDialect = wire.V48 }},
-		{name: "version 0", sent: []byte("PYRO\x00\x00"), dialect: wire.V502, text: "invalid"},
+		{name: "version 0", sent: []byte("PYRO\x00\x00"), dialect: wire.V48, text: "invalid"},
 
 		// A header tells more.
 		{name: "checksum", sent: spoil(messages{wire.V48}.connect(), 23), dialect: wire.V48, text: "header checksum mismatch"},

@@ -83,7 +83,7 @@ func (h *harness) play(op, arg int, d wire.Dialect) {
 		}
 		h.connects()
 	case opMove:
-		if granted && client.body > 0 && !leg.failed && h.session.State() == router.Sending {
+		if granted && client.body > 0 && !leg.failed && !h.unshipped && h.session.State() == router.Sending {
 			h.moves(router.Client, int64(arg)+1)
 		}
 	case opMoveAnswer:
@@ -93,7 +93,7 @@ func (h *harness) play(op, arg int, d wire.Dialect) {
 	case opWait:
 		h.waits(time.Duration(arg) * 100 * time.Millisecond)
 	case opQuiet:
-		if h.settling {
+		if h.settling && !h.unshipped {
 			h.settles()
 		}
 	case opEOF, opReset:
@@ -101,7 +101,7 @@ func (h *harness) play(op, arg int, d wire.Dialect) {
 		if op == opEOF {
 			h.arriveSome(router.Client, 255)
 		}
-		if client.paused || client.over && op == opEOF || h.closed {
+		if client.paused || h.unshipped || client.over && op == opEOF || h.closed {
 			return
 		}
 		if op == opEOF {
@@ -148,9 +148,13 @@ func (h *harness) play(op, arg int, d wire.Dialect) {
 		h.session.Moved(h.now, p, 4)
 		h.perform()
 	case opSlow:
-		h.slow = true
+		h.slow, h.deaf = h.slow || arg%2 == 0, h.deaf || arg%2 == 1
 	case opRead:
-		h.reads()
+		if arg%2 == 0 {
+			h.reads()
+		} else {
+			h.ships()
+		}
 	case opAbort:
 		if arg > 200 { // rarely: there is not much to see after it
 			h.aborts()
@@ -190,6 +194,7 @@ func (h *harness) arriveSome(p router.Port, arg int) {
 // wind ends the session, which must not need more than its own deadlines and
 // an end of each connection.
 func (h *harness) wind(s *script) {
+	h.ships()
 	h.reads()
 	switch client := h.lines[router.Client]; {
 	case h.closed:

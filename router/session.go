@@ -50,12 +50,17 @@ type Session struct {
 	requestLeft int64 // bytes of the current request still to come
 	oneway      call  // the current request, where it is oneway
 	sendOneway  bool
-	replyLeft   int64
-	replyFlags  wire.Head // of the current reply
-	calls       callQueue
+	// Oneway calls that were forwarded, but are not known to be written.
+	onewaysUnshipped int
+	patience         time.Duration // what is left of the request time
+	clockRuns        bool          // deadline is the request time's
+	replyLeft        int64
+	replyFlags       wire.Head // of the current reply
+	calls            callQueue
 
 	paused     bool // the client's bytes wait for a Resume
 	unsent     bool // a reply's bytes are forwarded, but not known to be written
+	unshipped  bool // a request's are
 	clientEOF  bool
 	clientGone bool // nothing can be written to the client any more
 	legBroken  bool // nothing can be written to the leg any more
@@ -68,7 +73,6 @@ type Session struct {
 // greeting is what is kept of a CONNECT until it has been answered.
 type greeting struct {
 	head        wire.Head
-	known       bool // head is set
 	correlation [16]byte
 	message     []byte // the whole CONNECT as it came
 	attempt     *backend.Attempt
@@ -159,6 +163,7 @@ func New(env *Env, source netip.Addr, o Observer, now time.Duration) *Session {
 		source:   source,
 		observer: o,
 		deadline: now + env.HandshakeTime,
+		patience: env.RequestTime,
 		greeting: &greeting{},
 	}
 }
@@ -183,6 +188,15 @@ func (s *Session) Actions() []Action {
 	a := s.actions
 	s.actions = nil
 	return a
+}
+
+// Held is how many bytes of the CONNECT the session keeps, in memory of its own,
+// in case that another endpoint must be asked.
+func (s *Session) Held() int {
+	if s.greeting == nil {
+		return 0
+	}
+	return len(s.greeting.message)
 }
 
 // Route is the client's route, nil before it is found.
@@ -212,7 +226,7 @@ func (s *Session) State() State {
 	switch {
 	case s.replyLeft > 0 || s.unsent:
 		return Replying
-	case s.requestLeft > 0:
+	case s.requestLeft > 0 || s.unshipped:
 		return Sending
 	case s.calls.len() > 0:
 		return Waiting
@@ -220,7 +234,8 @@ func (s *Session) State() State {
 	return Idle
 }
 
-// atRest: no call has begun that has not ended, with its reply written.
+// atRest: no call has begun that has not ended, and all that was forwarded has
+// been written.
 func (s *Session) atRest() bool {
-	return s.calls.len() == 0 && s.requestLeft == 0 && s.replyLeft == 0 && !s.unsent
+	return s.calls.len() == 0 && s.requestLeft == 0 && s.replyLeft == 0 && !s.unsent && !s.unshipped
 }

@@ -17,7 +17,7 @@ import (
 func (s *Session) rejectHead(now time.Duration, err error) {
 	f := refusal{dialect: s.env.DefaultDialect}
 	var he *wire.HeadError
-	if errors.As(err, &he) && he.Version != 0 {
+	if errors.As(err, &he) && !errors.Is(err, wire.ErrNotPyro) {
 		f.dialect = wire.V48
 		if he.Version >= 500 {
 			f.dialect = wire.V502

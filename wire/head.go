@@ -158,14 +158,14 @@ var (
 )
 
 // HeadError says what is wrong with a header and which version it claimed.
-// Version is 0 where the bytes do not begin with "PYRO".
+// Version means nothing with ErrNotPyro.
 type HeadError struct {
 	Err     error
 	Version uint16
 }
 
 func (e *HeadError) Error() string {
-	if e.Version == 0 {
+	if errors.Is(e.Err, ErrNotPyro) {
 		return e.Err.Error()
 	}
 	return fmt.Sprintf("%v (protocol version %d)", e.Err, e.Version)
@@ -205,6 +205,17 @@ func ParseHead(b []byte) (Head, error) {
 	default:
 		return Head{}, &HeadError{Err: ErrVersion, Version: uint16(d)}
 	}
+}
+
+// PrefixDialect is the dialect of the header that b, PrefixLen bytes or more,
+// begins, 0 where it begins none that we speak. It is of use while ParseHead
+// still finds b too short.
+func PrefixDialect(b []byte) Dialect {
+	d := Dialect(binary.BigEndian.Uint16(b[4:]))
+	if binary.BigEndian.Uint32(b) == tag && (d == V48 || d == V502) {
+		return d
+	}
+	return 0
 }
 
 func parse48(b []byte) (Head, error) {

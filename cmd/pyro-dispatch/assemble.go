@@ -79,13 +79,9 @@ func newTable(cfg *config.Config, set *metrics.Set) (*router.Table, error) {
 			Metrics:        set,
 		}
 		for _, e := range c.Static {
-			d := e.Dialect
-			if d == 0 {
-				d = c.Dialect
-			}
 			bc.Endpoints = append(bc.Endpoints, backend.EndpointConfig{
 				Address: backend.Address{Network: e.Address.Network, Addr: e.Address.Address},
-				Dialect: wire.Dialect(d),
+				Dialect: wire.Dialect(e.Dialect),
 			})
 		}
 		clusters[c.Name] = backend.NewCluster(bc)
@@ -117,18 +113,15 @@ func newTable(cfg *config.Config, set *metrics.Set) (*router.Table, error) {
 	return router.NewTable(routes), nil
 }
 
+// manyFiles stands for no limit that matters.
+const manyFiles = 1 << 22
+
 // sessionsThatFit is each listener's share of the sessions that the limit of
 // open files allows. A session takes two descriptors, and some are kept back:
 // for listeners, the admin server, and the pipes that large bodies go through.
 func sessionsThatFit(listeners int) int {
 	const keptBack = 128
-	var limit syscall.Rlimit
-	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
-		return 1 << 20
-	}
-	// The Go runtime has raised the soft limit to the hard one.
-	files := int(min(limit.Cur, 1<<22))
-	return max(1, (files-keptBack)/2/listeners)
+	return max(1, (openFiles()-keptBack)/2/listeners)
 }
 
 // listen opens a TCP or Unix socket. A socket file that nobody listens on any

@@ -34,7 +34,7 @@ func (p *process) untilSignal(log *zap.Logger) (ctx context.Context, stop func()
 func (p *process) watch(signals <-chan os.Signal, cancel func(), stopped <-chan struct{}, log *zap.Logger) {
 	select {
 	case s := <-signals:
-		log.Info("draining: another signal ends the process at once", zap.Stringer("signal", s))
+		log.Info("stopping: another signal ends the process at once", zap.Stringer("signal", s))
 		cancel()
 	case <-stopped:
 		return
