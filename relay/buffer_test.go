@@ -9,15 +9,16 @@ import (
 	"testing/synctest"
 
 	"github.com/prometheus/client_golang/prometheus/collectors"
+	"golang.org/x/sync/semaphore"
 
 	"github.com/pyro-dispatch/pyro-dispatch/metrics"
 )
 
-func newTestMemory(limit int64) (*memory, func() float64) {
+func newTestMemory(limit int64) (m *memory, inUse func() float64) {
 	set := metrics.New(metrics.Build{})
 	set.Registry.Unregister(collectors.NewGoCollector()) // slow to gather
 	set.Registry.Unregister(collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	inUse := func() float64 {
+	inUse = func() float64 {
 		families, err := set.Registry.Gather()
 		if err != nil {
 			panic(err)
@@ -29,17 +30,7 @@ func newTestMemory(limit int64) (*memory, func() float64) {
 		}
 		return -1
 	}
-	_, requests := newMemory(totalFor(limit), set.Buffer())
-	return requests, inUse
-}
-
-// totalFor is the buffer memory of which limit is left for requests.
-func totalFor(limit int64) int64 {
-	total := limit * handshakeShare / (handshakeShare - 1)
-	for total-total/handshakeShare < limit {
-		total++
-	}
-	return total
+	return &memory{account: semaphore.NewWeighted(limit), metrics: set.Buffer()}, inUse
 }
 
 // read puts bytes into the buffer, as many as it has room for.
@@ -157,6 +148,32 @@ func TestBufferAccount(t *testing.T) {
 		if inUse() != 0 {
 			t.Fatalf("%v bytes in use at the end", inUse())
 		}
+	}
+}
+
+// The charge for what was kept may go to another owner.
+func TestBufferHandsOverItsCharge(t *testing.T) {
+	m, inUse := newTestMemory(100_000)
+	var k buffer
+	read(&k, make([]byte, 100))
+	k.consume(m, 0, 50_000)
+	c := k.handOver()
+	k.drop()
+	if inUse() != 50_000 {
+		t.Errorf("%v bytes in use, handed over", inUse())
+	}
+	c.settle()
+	c.settle()
+	if inUse() != 0 {
+		t.Errorf("%v bytes in use, settled", inUse())
+	}
+}
+
+// Handshakes cannot use up the memory for requests, nor the other way round.
+func TestMemoryIsShared(t *testing.T) {
+	handshakes, requests := newMemory(1000, metrics.New(metrics.Build{}).Buffer())
+	if !handshakes.tryTake(250) || handshakes.tryTake(1) || !requests.tryTake(750) || requests.tryTake(1) {
+		t.Error("not a quarter for handshakes and the rest for requests")
 	}
 }
 

@@ -14,11 +14,17 @@ import (
 	"github.com/pyro-dispatch/pyro-dispatch/wire"
 )
 
-// drain begins to stop the server, and waits until that is known.
+// drain begins to stop the server, and waits until nobody is accepted.
 func (r *rig) drain() {
 	r.Helper()
 	r.cancel()
-	pyrotest.WaitFor(r, "draining", func() bool { return r.logs.FilterMessage("draining").Len() > 0 })
+	pyrotest.WaitFor(r, "nobody is accepted", func() bool {
+		c, err := dialContext(r, r.addr)
+		if err == nil {
+			_ = c.Close()
+		}
+		return err != nil
+	})
 	r.settle()
 }
 
@@ -83,13 +89,6 @@ func TestDrainCallsInFlight(t *testing.T) {
 		pyrotest.WaitFor(t, "all calls run", func() bool { return len(r.daemon().Ledger.All()) == clients-2 })
 		r.waitValue(clients, "calls_in_flight")
 		r.drain()
-		pyrotest.WaitFor(t, "nobody is accepted", func() bool {
-			c, err := dialContext(tr, r.addr)
-			if err == nil {
-				c.Close()
-			}
-			return err != nil
-		})
 		if n := r.value("calls_in_flight"); n != clients {
 			t.Errorf("%v calls are left in flight", n)
 		}

@@ -102,9 +102,6 @@ func TestTooManyToTell(t *testing.T) {
 			r.dial(pyrotest.Client{})
 		}
 		r.waitValue(1+told, "sessions_started_total")
-		if n := r.value("sessions"); n != 1 {
-			t.Errorf("%v sessions, of 1 allowed", n)
-		}
 		for range 10 {
 			c := r.dial(pyrotest.Client{})
 			_, err := c.Next()

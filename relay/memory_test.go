@@ -18,6 +18,10 @@ type pending struct {
 
 const begun = 1000 // bytes that pending clients have sent
 
+// memoryFor is a BufferMemory that n such requests fit in, and no more. (A
+// quarter of it is for handshakes.)
+func memoryFor(n, size int64) int64 { return (n*(size+100) + 1000) * 4 / 3 }
+
 func (r *rig) pending(id string, size int) pending {
 	r.Helper()
 	c := r.connect(pyrotest.Client{})
@@ -58,17 +62,13 @@ func (r *rig) watchMemory() (end func()) {
 	return func() { close(stop); <-done }
 }
 
-// forRequests is the buffer memory of which n bytes are left for requests: a
-// quarter is for handshakes.
-func forRequests(n int64) int64 { return (4*n + 2) / 3 }
-
 // Clients with incomplete requests share the buffer memory: where it is used
 // up the others wait, and go on when it is free again. Complete requests that
 // need none pass by.
 func TestBufferMemory(t *testing.T) {
 	overAll(t, func(t *testing.T, tr transport) {
 		const size, fit, clients = 60_000, 4, 16
-		r := start(t, tr, setup{BufferMemory: forRequests(fit*(size+100) + 1000)})
+		r := start(t, tr, setup{BufferMemory: memoryFor(fit, size)})
 		if n := r.value("buffer_memory_limit_bytes"); n != float64(r.setup.BufferMemory) {
 			t.Errorf("the limit is shown as %v", n)
 		}
@@ -105,7 +105,7 @@ func TestBufferMemory(t *testing.T) {
 func TestBufferMemoryOfTheGone(t *testing.T) {
 	overAll(t, func(t *testing.T, tr transport) {
 		const size, fit, clients = 60_000, 2, 8
-		r := start(t, tr, setup{BufferMemory: forRequests(fit*(size+100) + 1000)})
+		r := start(t, tr, setup{BufferMemory: memoryFor(fit, size)})
 		for i, goodbye := range goodbyes {
 			var all []pending
 			for range clients {
@@ -131,7 +131,7 @@ func TestBufferMemoryOfTheGone(t *testing.T) {
 func TestBufferMemoryTimesOut(t *testing.T) {
 	inBubble(t, &pyrotest.Network{}, func(t *testing.T, tr transport) {
 		const size, fit = 60_000, 2
-		r := start(t, tr, setup{BufferMemory: forRequests(fit*(size+100) + 1000)})
+		r := start(t, tr, setup{BufferMemory: memoryFor(fit, size)})
 		end := r.watchMemory()
 		var idle []pending
 		for range fit {
@@ -165,7 +165,7 @@ func TestBufferMemoryTimesOut(t *testing.T) {
 func TestBufferMemoryDrains(t *testing.T) {
 	inBubble(t, &pyrotest.Network{}, func(t *testing.T, tr transport) {
 		const size, fit = 60_000, 2
-		r := start(t, tr, setup{BufferMemory: forRequests(fit*(size+100) + 1000)})
+		r := start(t, tr, setup{BufferMemory: memoryFor(fit, size)})
 		for range 3 * fit {
 			r.pending("never sent", size)
 		}
@@ -183,7 +183,7 @@ func TestBufferMemoryOfPipelines(t *testing.T) {
 	overAll(t, func(t *testing.T, tr transport) {
 		release := make(chan struct{})
 		r := start(t, tr, setup{
-			BufferMemory: forRequests(64 << 10),
+			BufferMemory: 64 << 10,
 			Env:          func(e *router.Env) { e.Limits.StoreAndForward = 32 << 10 },
 			Daemons:      []*pyrotest.Daemon{{OnInvoke: pyrotest.AfterSignal(release, pyrotest.Echo)}},
 		})
