@@ -80,7 +80,7 @@ type Limits struct {
 	StoreAndForward Size `yaml:"store_and_forward"`
 	// The memory for the incomplete messages of all clients together, a
 	// quarter of it for CONNECTs and the rest for requests. When a part is used
-	// up, reading from the clients that need it pauses. At least 8 times
+	// up, reading from the clients that need it pauses. At least 4 times
 	// `max_handshake`, and twice `store_and_forward` and
 	// `max_request_annotations`.
 	BufferMemory Size `yaml:"buffer_memory"`

@@ -78,13 +78,12 @@ func (v *validator) limits(l *Limits) {
 			return
 		}
 	}
-	// A quarter is for CONNECTs, which grow by doubling: a half and the whole of
-	// one are held for a moment. The rest is for requests, of which at least the
-	// largest that is kept must fit, header included.
+	// A quarter is for CONNECTs, the rest for requests. At least the largest that
+	// is kept must fit, header included.
 	const header = 40
-	least := max(8*l.MaxHandshake, 2*(header+max(l.StoreAndForward, l.MaxRequestAnnotations)))
+	least := max(4*l.MaxHandshake, 2*(header+max(l.StoreAndForward, l.MaxRequestAnnotations)))
 	if l.BufferMemory < least {
-		v.problem("limits.buffer_memory", "%s is less than %s, which is 8 times max_handshake, and twice store_and_forward and max_request_annotations, whichever is more", l.BufferMemory, least)
+		v.problem("limits.buffer_memory", "%s is less than %s, which is 4 times max_handshake, and twice store_and_forward and max_request_annotations, whichever is more", l.BufferMemory, least)
 	}
 }
 

@@ -35,9 +35,6 @@ func (s *Session) Data(now time.Duration, p Port, b []byte) Taken {
 	return s.requestData(now, b)
 }
 
-// firstConnectStep is room for any usual CONNECT, in bytes.
-const firstConnectStep = 4 << 10
-
 // connectData reads the CONNECT.
 func (s *Session) connectData(now time.Duration, b []byte) Taken {
 	h, err := wire.ParseHead(b)
@@ -59,8 +56,7 @@ func (s *Session) connectData(now time.Duration, b []byte) Taken {
 		return Taken{Consumed: len(b)}
 	}
 	if int64(len(b)) < h.Len() {
-		// Step by step: memory is for what clients send, not for what they announce.
-		return Taken{Need: int(min(h.Len(), max(int64(2*len(b)), firstConnectStep)))}
+		return Taken{Need: int(h.Len())}
 	}
 	annotations, payload := split(&h, b)
 	id, ok, err := wire.Correlation(&h, annotations)
