@@ -12,14 +12,16 @@
 //	client ──read──► client goroutine ──write──► endpoint
 //	client ◄─write── leg goroutine    ◄──read─── endpoint
 //
-// Events are delivered to the session under one lock; bytes are written and
-// actions carried out without it. On Linux a goroutine stays inside one
+// Events are delivered to the session under one lock. Bytes are forwarded under
+// it as far as the other side takes them at once; whatever may wait, and every
+// action, is carried out without it. On Linux a goroutine stays inside one
 // RawConn.Read while its connection is quiet or its messages are small: the
 // callback receives, shows the bytes to the session, and sends them on, all
 // without blocking. Whatever could block (a full socket, a large body, an
 // action) makes it leave the callback first. Other connections (TLS, other
 // systems, in-memory ones in tests) are read with plain Read.
 //
-// Idle sessions hold no buffer. Incomplete requests are kept in memory charged
-// to one account for the whole process.
+// Idle sessions hold no buffer and, on Linux, no goroutine. Incomplete messages of
+// clients are kept in memory charged to two accounts for the whole process, one
+// for CONNECTs and one for requests.
 package relay
