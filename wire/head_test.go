@@ -123,7 +123,7 @@ func TestHeadErrors(t *testing.T) {
 			if he.Version != test.version {
 				t.Errorf("version %d, want %d", he.Version, test.version)
 			}
-			if named := strings.Contains(err.Error(), "protocol version "); named != (test.version != 0) {
+			if named := strings.Contains(err.Error(), "protocol version "); named == errors.Is(err, ErrNotPyro) {
 				t.Errorf("the error reads %q", err)
 			}
 		})
@@ -253,5 +253,22 @@ func BenchmarkParseHead(b *testing.B) {
 				}
 			}
 		})
+	}
+}
+
+func TestPrefixDialect(t *testing.T) {
+	for _, test := range []struct {
+		give string
+		want Dialect
+	}{
+		{"PYRO\x00\x30", V48},
+		{"PYRO\x01\xf6 and more", V502},
+		{"PYRO\x00\x00", 0},
+		{"PYRO\x01\xf7", 0},
+		{"pyro\x00\x30", 0},
+	} {
+		if got := PrefixDialect([]byte(test.give)); got != test.want {
+			t.Errorf("%q begins a header of %v, want %v", test.give, got, test.want)
+		}
 	}
 }
