@@ -59,7 +59,10 @@ func TestHandshakeFailsOver(t *testing.T) {
 			overAll(t, func(t *testing.T, tr transport) {
 				bad := func() *pyrotest.Daemon { return &pyrotest.Daemon{OnAccept: s.accept, OnConnect: s.answer} }
 				good := &pyrotest.Daemon{Record: true}
-				small := setup{Learn: true, ConnectTimeout: 100 * time.Millisecond, Env: limitMessage(1 << 20)}
+				small := setup{Learn: true, Env: limitMessage(1 << 20)}
+				if s.reason == "unanswered" {
+					small.ConnectTimeout = 50 * time.Millisecond
+				}
 
 				alone := small
 				alone.Daemons = []*pyrotest.Daemon{bad(), bad()}

@@ -47,7 +47,7 @@ func TestDrainHandshakes(t *testing.T) {
 			wantError(t, "after CONNECTOK", err, io.EOF)
 			noError(t, greeted.Close())
 			r.stop()
-			if n := r.reasons()["drained"]; n != 3 {
+			if n := r.reasons()["drained"]; n < 3 {
 				t.Errorf("ended by %v", r.reasons())
 			}
 		}

@@ -88,6 +88,7 @@ func TestOnewayWithoutWaiting(t *testing.T) {
 				t.Error(err)
 			}
 		})
+		r.waitValue(clients, "sessions_ended_total") // all have been accepted
 		r.waitIdle()
 		for i := range clients {
 			if n := r.daemon().Ledger.Times(fmt.Sprint(i)); n != 1 {

@@ -114,6 +114,25 @@ func TestTooManyToTell(t *testing.T) {
 	})
 }
 
+// Those that are being refused take nobody's place.
+func TestDeniedDoNotCount(t *testing.T) {
+	inBubble(t, &pyrotest.Network{}, func(t *testing.T, tr transport) {
+		r := start(t, tr, setup{MaxSessions: 1, MaxPerSource: 1})
+		for range 3 {
+			c := r.connect(pyrotest.Client{})
+			for range 10 {
+				r.dial(pyrotest.Client{}) // denied, and slow to hear of it
+			}
+			tr.settle()
+			if n := r.value("sessions"); n != 1 {
+				t.Errorf("%v sessions", n)
+			}
+			noError(t, c.Close())
+			tr.settle()
+		}
+	})
+}
+
 func TestMaxPerSource(t *testing.T) {
 	inBubble(t, &pyrotest.Network{}, func(t *testing.T, tr transport) {
 		r := start(t, tr, setup{MaxPerSource: 2})

@@ -1,8 +1,12 @@
 package relay_test
 
 import (
+	"errors"
 	"fmt"
 	"io"
+	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -124,6 +128,81 @@ func TestBufferMemoryOfTheGone(t *testing.T) {
 				t.Errorf("after %s %v bytes are in use", goodbye.name, n)
 			}
 		}
+	})
+}
+
+// Large handshakes have their own part of the memory, and take nothing from
+// requests. What strangers have made us keep stays within it, but for what was
+// read at once.
+func TestBufferMemoryOfHandshakes(t *testing.T) {
+	inBubble(t, &pyrotest.Network{Buffer: 1000}, func(t *testing.T, tr transport) {
+		const share, clients = 250_000, 40
+		r := start(t, tr, setup{BufferMemory: 4 * share})
+		end := r.watchMemory()
+		b := r.bystander(pyrotest.Client{})
+		var sent atomic.Int64
+		var crowd []*pyrotest.Client
+		var writing sync.WaitGroup
+		turns := make([]chan struct{}, clients)
+		for i := range clients {
+			c := r.dial(pyrotest.Client{Dialect: dialects[i%2], Handshake: strings.Repeat("x", 110_000)})
+			m := c.ConnectMessage("some.object").Bytes()
+			turns[i] = make(chan struct{}, 100)
+			writing.Go(func() {
+				for range turns[i] {
+					if _, err := c.Write(m[:1000]); err != nil {
+						return // closed, or cut off
+					}
+					m = m[1000:]
+					sent.Add(1000)
+				}
+			})
+			crowd = append(crowd, c)
+		}
+		// In step, each a little at a time: nobody is first to take all.
+		for range cap(turns[0]) {
+			for _, turn := range turns {
+				turn <- struct{}{}
+				tr.settle()
+			}
+		}
+		if held := sent.Load(); held > share+clients*(16<<10+1000) {
+			t.Errorf("%d bytes are kept for handshakes, of which %d may be", held, share)
+		}
+		p := r.pending("a request", 60_000)
+		noError(t, p.complete())
+		noError(t, p.Close())
+		for i, c := range crowd {
+			noError(t, c.Close())
+			close(turns[i])
+		}
+		writing.Wait()
+		b.end()
+		end()
+		r.waitIdle()
+		if n := r.value("buffer_memory_bytes"); n != 0 {
+			t.Errorf("%v bytes are in use at rest", n)
+		}
+	})
+}
+
+// Large handshakes wait for each other where there is no room for all at once.
+func TestLargeHandshakes(t *testing.T) {
+	overAll(t, func(t *testing.T, tr transport) {
+		r := start(t, tr, setup{BufferMemory: 4 * 500_000})
+		end := r.watchMemory()
+		inNumbers(30, func(i int) {
+			c := r.dial(pyrotest.Client{Dialect: dialects[i%2], Handshake: strings.Repeat("x", 220_000)})
+			_, err := c.Connect("some.object")
+			if err == nil {
+				_, err = c.Call([]byte("data"))
+			}
+			if err = errors.Join(err, c.Close()); err != nil {
+				t.Errorf("client %d: %v", i, err)
+			}
+		})
+		end()
+		r.waitIdle()
 	})
 }
 

@@ -36,7 +36,7 @@ func (r *rig) waitParked(goroutines int) {
 // have done otherwise. (Each client waits a second to be parked, so there are
 // many at once.)
 func TestParked(t *testing.T) {
-	const each = 30
+	const each = 15
 	events := []struct {
 		name  string
 		act   func(r *rig, c *pyrotest.Client, id string) error
