@@ -10,7 +10,6 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/pyro-dispatch/pyro-dispatch/backend"
 	"github.com/pyro-dispatch/pyro-dispatch/router"
 )
 
@@ -42,12 +41,6 @@ type driver struct {
 	failed  []router.FailedCall // to be logged when the lock is free
 
 	timer timer // the server's wheel's
-}
-
-// wantedLeg is an endpoint asked for; its zero value is none.
-type wantedLeg struct {
-	port    router.Port
-	attempt *backend.Attempt
 }
 
 func newDriver(l *listener, c net.Conn, source netip.Addr) *driver {
@@ -83,50 +76,6 @@ func (d *driver) runClient() {
 		return
 	}
 	d.leave()
-}
-
-// runLeg is the leg's goroutine: it finds an endpoint, sends it the CONNECT,
-// and reads from it, for as long as legs are wanted.
-func (d *driver) runLeg() {
-	for {
-		d.mu.Lock()
-		w := d.wanted
-		d.wanted = wantedLeg{}
-		if w.attempt == nil {
-			d.legging = false
-			d.mu.Unlock()
-			break
-		}
-		ctx, cancel := context.WithCancel(context.Background())
-		d.cancel = cancel
-		cluster := d.session.Route().Cluster
-		d.mu.Unlock()
-
-		lease, err := cluster.Acquire(ctx, w.attempt)
-		cancel()
-		if err != nil {
-			d.event(func(now time.Duration) { d.session.Unreachable(now, w.port, err) })
-			continue
-		}
-		leg := newLink(lease.Conn)
-		d.event(func(now time.Duration) {
-			d.leg, d.legPort = leg, w.port
-			d.session.Granted(now, w.port, lease, time.Until(lease.AnswerBy))
-		})
-		// A stack that has dialed does not shrink again: read on a new one.
-		go d.runLegFrom(leg, w.port)
-		return
-	}
-	d.leave()
-}
-
-// runLegFrom is the leg's goroutine from a leg that is connected.
-func (d *driver) runLegFrom(leg *link, port router.Port) {
-	p := pump{d: d, port: port, src: leg, self: legGoroutine}
-	if p.run() == parked {
-		return
-	}
-	d.runLeg()
 }
 
 // leave counts a goroutine out. The last to leave ends the session's account,
@@ -184,25 +133,6 @@ func (d *driver) setWheel(now time.Duration) {
 	d.listener.server.wheel.set(&d.timer, due)
 }
 
-// accountLocked is the account for what p keeps. It takes over p's charge, or
-// makes one, for a CONNECT that the session has just begun to hold.
-func (d *driver) accountLocked(p *pump) *memory {
-	s := d.listener.server
-	if p.port != router.Client {
-		return s.requests
-	}
-	if d.session.State() == router.Handshake {
-		return s.handshakes
-	}
-	if held := d.session.Held(); held > freeSize && d.connect.bytes == 0 {
-		d.connect = p.buf.handOver()
-		if d.connect.bytes == 0 && s.handshakes.tryTake(held) {
-			d.connect = charge{s.handshakes, held}
-		}
-	}
-	return s.requests
-}
-
 // perform carries out actions in order. It may wait where it writes bytes of
 // ours, so it is never called from within a raw callback or with the lock held.
 func (d *driver) perform(t todo) {
@@ -255,20 +185,6 @@ func (d *driver) perform(t todo) {
 	}
 }
 
-func (d *driver) startLeg(w wantedLeg) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if d.over {
-		return // performed late, behind the Close of another event
-	}
-	d.wanted = w
-	if !d.legging {
-		d.legging = true
-		d.running++
-		go d.runLeg()
-	}
-}
-
 // ownSendTime bounds the writing of a message of ours. A refusal fits any
 // socket's buffer; a CONNECT may have to wait for the daemon to read.
 const ownSendTime = 5 * time.Second
@@ -305,64 +221,6 @@ func (d *driver) linkLocked(p router.Port) *link {
 		return d.leg
 	}
 	return nil
-}
-
-// token lets the client's goroutine show its bytes again.
-func (d *driver) token() {
-	d.mu.Lock()
-	c := d.resumeLocked()
-	d.mu.Unlock()
-	select {
-	case c <- struct{}{}:
-	default:
-	}
-}
-
-func (d *driver) resumeLocked() chan struct{} {
-	if d.resume == nil {
-		d.resume = make(chan struct{}, 1)
-	}
-	return d.resume
-}
-
-// waitResume blocks until a Resume, or the end of the session.
-func (d *driver) waitResume() {
-	d.mu.Lock()
-	resume, ended := d.resumeLocked(), d.endedLocked()
-	d.mu.Unlock()
-	select {
-	case <-resume:
-	case <-ended:
-	}
-}
-
-// endedLocked gives a channel that is closed when the session is over.
-func (d *driver) endedLocked() chan struct{} {
-	if d.ended == nil {
-		d.ended = make(chan struct{})
-		if d.over {
-			close(d.ended)
-		}
-	}
-	return d.ended
-}
-
-// waitMemory blocks until account has room for n bytes, and takes them. It fails
-// when the session is over.
-func (d *driver) waitMemory(account *memory, n int) error {
-	d.mu.Lock()
-	ended := d.endedLocked()
-	d.mu.Unlock()
-	ctx, cancel := context.WithCancel(context.Background())
-	defer cancel()
-	go func() {
-		select {
-		case <-ended:
-			cancel()
-		case <-ctx.Done():
-		}
-	}()
-	return account.take(ctx, n)
 }
 
 // tick is the wheel's call: the session's deadline has passed, or it has been

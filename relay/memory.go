@@ -7,6 +7,7 @@ import (
 	"golang.org/x/sync/semaphore"
 
 	"github.com/pyro-dispatch/pyro-dispatch/metrics"
+	"github.com/pyro-dispatch/pyro-dispatch/router"
 )
 
 // Sizes of buffers in bytes.
@@ -80,4 +81,23 @@ func (c *charge) settle() {
 		c.account.give(c.bytes)
 	}
 	*c = charge{}
+}
+
+// accountLocked is the account for what p keeps. It takes over p's charge, or
+// makes one, for a CONNECT that the session has just begun to hold.
+func (d *driver) accountLocked(p *pump) *memory {
+	s := d.listener.server
+	if p.port != router.Client {
+		return s.requests
+	}
+	if d.session.State() == router.Handshake {
+		return s.handshakes
+	}
+	if held := d.session.Held(); held > freeSize && d.connect.bytes == 0 {
+		d.connect = p.buf.handOver()
+		if d.connect.bytes == 0 && s.handshakes.tryTake(held) {
+			d.connect = charge{s.handshakes, held}
+		}
+	}
+	return s.requests
 }

@@ -1,0 +1,73 @@
+package relay
+
+import (
+	"context"
+	"time"
+
+	"github.com/pyro-dispatch/pyro-dispatch/backend"
+	"github.com/pyro-dispatch/pyro-dispatch/router"
+)
+
+// wantedLeg is an endpoint asked for; its zero value is none.
+type wantedLeg struct {
+	port    router.Port
+	attempt *backend.Attempt
+}
+
+func (d *driver) startLeg(w wantedLeg) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.over {
+		return // performed late, behind the Close of another event
+	}
+	d.wanted = w
+	if !d.legging {
+		d.legging = true
+		d.running++
+		go d.runLeg()
+	}
+}
+
+// runLeg is the leg's goroutine: it finds an endpoint, sends it the CONNECT,
+// and reads from it, for as long as legs are wanted.
+func (d *driver) runLeg() {
+	for {
+		d.mu.Lock()
+		w := d.wanted
+		d.wanted = wantedLeg{}
+		if w.attempt == nil {
+			d.legging = false
+			d.mu.Unlock()
+			break
+		}
+		ctx, cancel := context.WithCancel(context.Background())
+		d.cancel = cancel
+		cluster := d.session.Route().Cluster
+		d.mu.Unlock()
+
+		lease, err := cluster.Acquire(ctx, w.attempt)
+		cancel()
+		if err != nil {
+			d.event(func(now time.Duration) { d.session.Unreachable(now, w.port, err) })
+			continue
+		}
+		leg := newLink(lease.Conn)
+		d.event(func(now time.Duration) {
+			d.leg, d.legPort = leg, w.port
+			d.session.Granted(now, w.port, lease, time.Until(lease.AnswerBy))
+		})
+		// A stack that has dialed does not shrink again: read on a new one.
+		go d.runLegFrom(leg, w.port)
+		return
+	}
+	d.leave()
+}
+
+// runLegFrom is the leg's goroutine from a leg that is connected.
+func (d *driver) runLegFrom(leg *link, port router.Port) {
+	p := pump{d: d, port: port, src: leg, self: legGoroutine}
+	if p.run() == parked {
+		return
+	}
+	d.runLeg()
+}
