@@ -85,10 +85,13 @@ def main():
         if once:
             return
         say("\n4. It stays up; end it with Ctrl-C. Try, in another terminal:")
-        say("  .venv/bin/python demo/client.py pyro5 %s     another round of clients" % listen)
-        say("  curl http://%s/metrics                       what the dispatcher counts" % admin)
-        say("  nc 127.0.0.1 %s | od -c -N 6                   silence: after ten seconds, PYRO and a version" % listen.split(":")[1])
-        say("  echo hello | nc 127.0.0.1 %s | od -c -N 6      and refuses what is none, as Pyro does" % listen.split(":")[1])
+        host, port = listen.split(":")
+        for command, effect in (
+                (".venv/bin/python demo/client.py pyro5 " + listen, "another round of clients"),
+                ("curl http://%s/metrics" % admin, "what the dispatcher counts"),
+                ("nc %s %s | od -c -N 6" % (host, port), "silence is answered after ten seconds: PYRO and a version"),
+                ("echo hello | nc %s %s | od -c -N 6" % (host, port), "what is no hello is refused, as Pyro does")):
+            say("  %-56s %s" % (command, effect))
         with contextlib.suppress(KeyboardInterrupt):
             process.wait()
         say()
