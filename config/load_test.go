@@ -15,6 +15,8 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"github.com/pyro-dispatch/pyro-dispatch/config"
+
+	"github.com/pyro-dispatch/pyro-dispatch/pyrotest"
 )
 
 var update = flag.Bool("update", false, "rewrite the generated files from what the code says now")
@@ -34,7 +36,7 @@ func TestBad(t *testing.T) {
 				t.Fatal(err)
 			}
 			got := problemsOf(t, filepath.Base(name), doc).Error() + "\n"
-			golden(t, strings.TrimSuffix(name, ".yaml")+".txt", got)
+			pyrotest.Golden(t, strings.TrimSuffix(name, ".yaml")+".txt", got, *update)
 		})
 	}
 	// The other way round: an expectation whose input went is not tested.
@@ -62,24 +64,6 @@ func problemsOf(t *testing.T, name string, doc []byte) config.Problems {
 		t.Fatal("loads and validates")
 	}
 	return problems
-}
-
-// golden compares got with a file, or writes the file where -update is given.
-func golden(t *testing.T, name, got string) {
-	t.Helper()
-	if *update {
-		if err := os.WriteFile(name, []byte(got), 0o644); err != nil {
-			t.Fatal(err)
-		}
-		return
-	}
-	want, err := os.ReadFile(name)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if diff := cmp.Diff(string(want), got); diff != "" {
-		t.Errorf("%s (-want +got; go test -update rewrites it):\n%s", name, diff)
-	}
 }
 
 func TestLoad(t *testing.T) {

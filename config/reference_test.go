@@ -13,8 +13,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
 	"go.yaml.in/yaml/v3"
+
+	"github.com/pyro-dispatch/pyro-dispatch/pyrotest"
 )
 
 // TestReference keeps docs/configuration.md equal to the schema: the keys and
@@ -22,21 +23,8 @@ import (
 // the meaning from the comments on the fields. "go test ./config -update"
 // rewrites the page.
 func TestReference(t *testing.T) {
-	const page = "../docs/configuration.md"
-	got := reference(t)
-	if update := flag.Lookup("update"); update.Value.String() == "true" {
-		if err := os.WriteFile(page, []byte(got), 0o644); err != nil {
-			t.Fatal(err)
-		}
-		return
-	}
-	want, err := os.ReadFile(page)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if diff := cmp.Diff(string(want), got); diff != "" {
-		t.Errorf("%s is not what the schema says (go test ./config -update rewrites it; -page +schema):\n%s", page, diff)
-	}
+	update := flag.Lookup("update").Value.String() == "true"
+	pyrotest.Golden(t, "../docs/configuration.md", reference(t), update)
 }
 
 // TestExample wants the example to be good, and to hold every key.

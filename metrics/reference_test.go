@@ -5,37 +5,22 @@ import (
 	"go/ast"
 	"go/parser"
 	"go/token"
-	"os"
 	"regexp"
 	"slices"
 	"strconv"
 	"strings"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
-
 	"github.com/pyro-dispatch/pyro-dispatch/metrics"
+
+	"github.com/pyro-dispatch/pyro-dispatch/pyrotest"
 )
 
 // TestReference keeps docs/metrics.md equal to the collectors: names, types,
 // labels and their values come from a registry, meanings from the help texts
 // and the comments behind the values. "go test ./metrics -update" rewrites it.
 func TestReference(t *testing.T) {
-	const page = "../docs/metrics.md"
-	got := reference(t)
-	if *update {
-		if err := os.WriteFile(page, []byte(got), 0o644); err != nil {
-			t.Fatal(err)
-		}
-		return
-	}
-	want, err := os.ReadFile(page)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if diff := cmp.Diff(string(want), got); diff != "" {
-		t.Errorf("%s is not what the code says (go test ./metrics -update rewrites it; -page +code):\n%s", page, diff)
-	}
+	pyrotest.Golden(t, "../docs/metrics.md", reference(t), *update)
 }
 
 const referenceHead = `# Metrics

@@ -2,33 +2,19 @@ package main
 
 import (
 	"fmt"
-	"os"
 	"strings"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
+
+	"github.com/pyro-dispatch/pyro-dispatch/pyrotest"
 )
 
 // TestReference keeps docs/cli.md equal to the commands and their flags.
 // "go test ./cmd/pyro-dispatch -update" rewrites the page.
 func TestReference(t *testing.T) {
-	const page = "../../docs/cli.md"
-	got := reference((&process{}).rootCommand())
-	if *update {
-		if err := os.WriteFile(page, []byte(got), 0o644); err != nil {
-			t.Fatal(err)
-		}
-		return
-	}
-	want, err := os.ReadFile(page)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if diff := cmp.Diff(string(want), got); diff != "" {
-		t.Errorf("%s is not what the commands say (go test ./cmd/pyro-dispatch -update rewrites it; -page +commands):\n%s", page, diff)
-	}
+	pyrotest.Golden(t, "../../docs/cli.md", reference((&process{}).rootCommand()), *update)
 }
 
 func reference(root *cobra.Command) string {
