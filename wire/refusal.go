@@ -1,5 +1,7 @@
 package wire
 
+import "bytes"
+
 // Refusal is what a CONNECTFAIL says, and to whom.
 type Refusal struct {
 	Dialect Dialect
@@ -43,3 +45,12 @@ func AppendConnectFail(dst []byte, r Refusal) []byte {
 	dst = append(dst, chunks...)
 	return append(dst, data...)
 }
+
+// saturation is a part of what both libraries' daemons say when their thread
+// pool is full (Pyro4/socketserver/threadpoolserver.py, Pyro5/svr_threads.py).
+var saturation = []byte("no free workers")
+
+// Saturated reports whether payload, that of a CONNECTFAIL, says that the daemon
+// has no thread left to serve the connection. The text is short enough that no
+// daemon compresses it, and is the same bytes in every serializer.
+func Saturated(payload []byte) bool { return bytes.Contains(payload, saturation) }
