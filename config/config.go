@@ -1,7 +1,7 @@
 // Package config is the dispatcher's configuration: what may be written in the
 // file, what each key defaults to, and every reason to refuse a file.
 //
-// The structs in this file are the schema. Load reads a YAML document into
+// The structs in config.go, cluster.go and consul.go are the schema. Load reads a YAML document into
 // them and reports every problem of form at its line and column; Validate
 // reports every problem of meaning. A Config without problems is one that the
 // rest of the program may use without checking it again.
@@ -22,7 +22,8 @@ import (
 // a test keeps equal to them. They are therefore written for operators, and do
 // not begin with the field's name. In the tags, "required" marks a key that
 // has no default, and "short" the key that a scalar in place of the mapping
-// stands for. A list of scalars may be written as its only element.
+// stands for, and "some" a list that must not be written empty. A list of
+// scalars may be written as its only element.
 
 // Config is a whole configuration. The zero value is not usable: begin with
 // Default or Load.
@@ -36,13 +37,18 @@ type Config struct {
 	DrainTimeout time.Duration `yaml:"drain_timeout"`
 	// Bounds on what peers may make the process hold or forward.
 	Limits Limits `yaml:"limits"`
+	// How to reach Consul, and what to do there beside finding the endpoints of
+	// clusters. It is needed only where its defaults are not right.
+	Consul Consul `yaml:"consul"`
 	// Where clients connect. At least one.
 	Listeners []Listener `yaml:"listeners,required"`
 	// Which cluster a client is sent to: the first route that matches its
 	// CONNECT. At least one; a client that matches none is refused with a
-	// CONNECTFAIL that says so.
+	// CONNECTFAIL that says so. With `consul.discover.tag` there may be none:
+	// the routes of this file come first, and those found in Consul after them.
 	Routes []Route `yaml:"routes,required"`
-	// The daemons, in groups of interchangeable ones. At least one.
+	// The daemons, in groups of interchangeable ones. At least one, except with
+	// `consul.discover.tag`.
 	Clusters []Cluster `yaml:"clusters,required"`
 
 	source source
@@ -120,6 +126,32 @@ type Route struct {
 	Match Match `yaml:"match"`
 	// The name of the cluster that serves the route.
 	Cluster string `yaml:"cluster,required"`
+	// `session`: each client has a connection to a daemon of its own, from its
+	// CONNECT to its end, as without the dispatcher. `call`: clients share
+	// connections, and each call is balanced by itself, so that thousands of
+	// clients can be connected to a daemon with few threads. It is your word that
+	// the objects of this route keep nothing between the calls of one connection:
+	// in a class with `instance_mode="session"` (the default of registered
+	// classes) the clients would share instances, and tracked resources, the
+	// daemon's `current_context.client` and what a `validateHandshake` notes of
+	// a connection are shared too. Calls of `Pyro.Daemon` look like all others,
+	// and are balanced with them. A client that iterates over a stream keeps one
+	// connection to itself (see `max_pinned` of the cluster).
+	Mode Mode `yaml:"mode"`
+	// Only with `mode: call`. `true`: a call of which bytes have reached a daemon
+	// that then failed is sent again to another, within the cluster's `retries`
+	// and `retry_budget`. It means every method that this route reaches, as the
+	// dispatcher does not see which one is called, and any of them may run
+	// twice. Without it a call is sent again only while none of its bytes was
+	// written, and so never runs twice.
+	Idempotent bool `yaml:"idempotent"`
+	// Only with `mode: call`. `true`: a daemon's answer to a CONNECT also answers
+	// equal CONNECTs, from any client, for the cluster's `handshake_ttl`. What
+	// equal means: all but sequence number, correlation id and signature; other
+	// credentials always reach a daemon. `false`: a daemon validates the CONNECT
+	// of each client, at the price of a connection for each new client, and of
+	// waiting for one where `max_connections` are in use.
+	CacheHandshake bool `yaml:"cache_handshake"`
 }
 
 // Match is what a route asks of a client. A key that is not given asks
@@ -127,41 +159,18 @@ type Route struct {
 // given keys must be met.
 type Match struct {
 	// Names of listeners.
-	Listener []string `yaml:"listener"`
+	Listener []string `yaml:"listener,some"`
 	// Patterns for the object id in the client's CONNECT. A client whose
 	// CONNECT names no object (Pyro4 with METADATA off), or from which it
 	// cannot be read, matches no pattern, not even `*`.
-	Object []Pattern `yaml:"object"`
+	Object []Pattern `yaml:"object,some"`
 	// Dialects of the client.
-	Dialect []Dialect `yaml:"dialect"`
+	Dialect []Dialect `yaml:"dialect,some"`
 	// Serializers of the client's CONNECT.
-	Serializer []Serializer `yaml:"serializer"`
+	Serializer []Serializer `yaml:"serializer,some"`
 	// Networks that hold the client's address. No client of a Unix socket
 	// matches.
-	Source []netip.Prefix `yaml:"source"`
-}
-
-// Cluster is a group of interchangeable daemons.
-type Cluster struct {
-	// The name that routes, logs and metrics use.
-	Name string `yaml:"name,required"`
-	// The daemons. Each is an address, or a mapping with the keys below.
-	Static []Endpoint `yaml:"static,required"`
-	// The dialect of the endpoints that state none themselves. Without it, an
-	// endpoint's dialect is learnt from its first answer.
-	Dialect Dialect `yaml:"dialect"`
-	// The time for one endpoint, from dialing to its answer to the CONNECT.
-	// After it the next endpoint is tried.
-	ConnectTimeout time.Duration `yaml:"connect_timeout"`
-}
-
-// Endpoint is one daemon.
-type Endpoint struct {
-	// Where the daemon listens: a host and port, or a Unix socket.
-	Address Address `yaml:"address,required,short"`
-	// The dialect that the daemon speaks; clients of the other one are never
-	// sent to it. Without it, the cluster's.
-	Dialect Dialect `yaml:"dialect"`
+	Source []netip.Prefix `yaml:"source,some"`
 }
 
 // Default returns a configuration with every default filled in, and without
@@ -178,6 +187,7 @@ func Default() Config {
 			StoreAndForward:       64 * KiB,
 			BufferMemory:          64 * MiB,
 		},
+		Consul: DefaultConsul(),
 	}
 }
 
@@ -192,8 +202,8 @@ func DefaultListener() Listener {
 	}
 }
 
-// DefaultCluster returns the defaults of one cluster, which still lacks its
-// name and endpoints.
-func DefaultCluster() Cluster {
-	return Cluster{ConnectTimeout: 5 * time.Second}
+// DefaultRoute returns the defaults of one route, which still lacks its
+// cluster.
+func DefaultRoute() Route {
+	return Route{Mode: ModeSession, CacheHandshake: true}
 }

@@ -50,11 +50,9 @@ func (d *decoder) mapping(path string, n *yaml.Node, v reflect.Value) {
 		return // a section whose keys are all commented out
 	}
 	fields := fieldsOf(v.Type())
-	if n.Kind == yaml.ScalarNode {
-		if short := fields.short(); short != nil {
-			d.value(path, n, v.Field(short.index))
-			return
-		}
+	if short := fields.short(); short != nil && standsFor(n, v.Field(short.index).Type()) {
+		d.value(path, n, v.Field(short.index))
+		return
 	}
 	if n.Kind != yaml.MappingNode {
 		d.refuse(path, "must be a mapping with the keys %s, not %s", fields, kind(n))
@@ -76,6 +74,9 @@ func (d *decoder) mapping(path string, n *yaml.Node, v reflect.Value) {
 		}
 		seen[key.Value] = key.Line
 		d.value(at, value, v.Field(field.index))
+		if field.some && value.Kind == yaml.SequenceNode && len(value.Content) == 0 {
+			d.refuse(at, "is an empty list, which nothing matches: leave the key out to match everything")
+		}
 	}
 	for _, f := range fields {
 		// The lists at the top may also come from flags: Validate sees to them.
@@ -83,6 +84,12 @@ func (d *decoder) mapping(path string, n *yaml.Node, v reflect.Value) {
 			d.refuse(join(path, f.key), "is missing")
 		}
 	}
+}
+
+// standsFor reports whether a node in place of a mapping is the value of its
+// short key, which is of type t.
+func standsFor(n *yaml.Node, t reflect.Type) bool {
+	return n.Kind == yaml.ScalarNode || n.Kind == yaml.SequenceNode && len(n.Content) > 0 && t.Kind() == reflect.Slice
 }
 
 // plainKey matches the keys that a message can hold as they are.
@@ -126,16 +133,17 @@ func (d *decoder) list(path string, n *yaml.Node, v reflect.Value) {
 		d.refuse(path, "has %d elements: at most %d", len(n.Content), maxElements)
 		return
 	}
-	if len(n.Content) == 0 && isScalar(v.Type().Elem()) {
-		d.refuse(path, "is an empty list, which nothing matches: leave the key out to match everything")
-	}
 	for i, node := range n.Content {
 		elem := reflect.New(v.Type().Elem()).Elem()
 		switch e := elem.Addr().Interface().(type) {
 		case *Listener:
 			*e = DefaultListener()
+		case *Route:
+			*e = DefaultRoute()
 		case *Cluster:
 			*e = DefaultCluster()
+		case *Endpoint:
+			*e = DefaultEndpoint()
 		}
 		if node.ShortTag() == "!!null" {
 			d.source.remember(index(path, i), place{file: d.source.file, line: node.Line, column: node.Column})
@@ -160,11 +168,14 @@ func (d *decoder) scalar(path string, n *yaml.Node, v reflect.Value) {
 		d.refuse(path, "has no value: write one, or leave the key out")
 		return
 	case "!!str":
-		fits = v.Type() != reflect.TypeFor[int]()
+		fits = v.Type() != reflect.TypeFor[int]() && v.Type() != reflect.TypeFor[bool]()
 	case "!!int", "!!float":
 		fits = takesNumber(v.Type())
 		quotes = true
-	case "!!bool", "!!timestamp":
+	case "!!bool":
+		fits = v.Type() == reflect.TypeFor[bool]()
+		quotes = scalarKind(v.Type()) == "a string"
+	case "!!timestamp":
 		quotes = scalarKind(v.Type()) == "a string"
 	}
 	switch {
@@ -188,6 +199,8 @@ func setScalar(v reflect.Value, text string) (err error) {
 		*dst = text
 	case *int:
 		*dst, err = parseCount(text)
+	case *bool:
+		*dst, err = parseBool(text)
 	case *time.Duration:
 		*dst, err = parseDuration(text)
 	case *netip.Prefix:
@@ -200,7 +213,8 @@ func setScalar(v reflect.Value, text string) (err error) {
 
 func isScalar(t reflect.Type) bool {
 	switch t {
-	case reflect.TypeFor[string](), reflect.TypeFor[int](), reflect.TypeFor[time.Duration](), reflect.TypeFor[netip.Prefix]():
+	case reflect.TypeFor[string](), reflect.TypeFor[int](), reflect.TypeFor[bool](),
+		reflect.TypeFor[time.Duration](), reflect.TypeFor[netip.Prefix]():
 		return true
 	}
 	return reflect.PointerTo(t).Implements(reflect.TypeFor[encoding.TextUnmarshaler]())
@@ -210,7 +224,8 @@ func isScalar(t reflect.Type) bool {
 // because the parser says better what the number lacks.
 func takesNumber(t reflect.Type) bool {
 	switch t {
-	case reflect.TypeFor[int](), reflect.TypeFor[Size](), reflect.TypeFor[Dialect](), reflect.TypeFor[time.Duration]():
+	case reflect.TypeFor[int](), reflect.TypeFor[Size](), reflect.TypeFor[Percent](), reflect.TypeFor[Dialect](),
+		reflect.TypeFor[time.Duration]():
 		return true
 	}
 	return false
@@ -220,6 +235,10 @@ func scalarKind(t reflect.Type) string {
 	switch t {
 	case reflect.TypeFor[int]():
 		return "a whole number"
+	case reflect.TypeFor[bool]():
+		return "true or false"
+	case reflect.TypeFor[Percent]():
+		return "a percentage"
 	case reflect.TypeFor[Size]():
 		return "a size"
 	case reflect.TypeFor[time.Duration]():

@@ -7,9 +7,9 @@ import (
 
 // field is a key of a mapping, as the tag of a struct's field declares it.
 type field struct {
-	index           int
-	key             string
-	required, short bool
+	index                 int
+	key                   string
+	required, short, some bool
 }
 
 type fields []field
@@ -29,6 +29,8 @@ func fieldsOf(t reflect.Type) fields {
 				f.required = true
 			case "short":
 				f.short = true
+			case "some":
+				f.some = true
 			}
 		}
 		fs = append(fs, f)

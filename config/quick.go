@@ -39,10 +39,12 @@ func (c *Config) ApplyQuick(q Quick) error {
 		cluster := DefaultCluster()
 		cluster.Name = "default"
 		for _, address := range backend {
-			cluster.Static = append(cluster.Static, Endpoint{Address: address})
+			cluster.Static = append(cluster.Static, Endpoint{Address: address, Weight: 1})
 		}
 		c.Clusters = []Cluster{cluster}
-		c.Routes = []Route{{Name: "default", Cluster: "default"}}
+		route := DefaultRoute()
+		route.Name, route.Cluster = "default", "default"
+		c.Routes = []Route{route}
 	}
 	return nil
 }
