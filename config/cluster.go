@@ -21,7 +21,7 @@ type Cluster struct {
 	// endpoint's dialect is learnt from its first answer.
 	Dialect Dialect `yaml:"dialect"`
 	// The time for one endpoint, from dialing to its answer to the CONNECT.
-	// After it the next endpoint is tried.
+	// After it the next endpoint is tried. From 1ms to 1h.
 	ConnectTimeout time.Duration `yaml:"connect_timeout"`
 	// Which endpoint gets the next client (mode `session`) or call (mode `call`).
 	// `least_request`: of two drawn at random, the one with fewer calls in flight
@@ -46,9 +46,9 @@ type Cluster struct {
 	// means nothing without a limit.
 	NestedReserve int `yaml:"nested_reserve"`
 	// Mode `call`: the most connections to one endpoint that clients with streams
-	// may keep to themselves. Past it the connection that was idle longest is
-	// closed; its client stays with the endpoint, and resumes where the daemon's
-	// ITER_STREAM_LINGER allows. Less than `max_connections`. `0`: half of it, at
+	// may keep to themselves. Past it the connection of such a client is closed;
+	// the client stays with the endpoint, and resumes where the daemon's
+	// ITER_STREAM_LINGER allows it. Less than `max_connections`. `0`: half of it, at
 	// least 1; no limit where that has none.
 	MaxPinned int `yaml:"max_pinned"`
 	// Mode `call`: how long a client with a stream may leave its connection idle.
@@ -70,8 +70,8 @@ type Cluster struct {
 	// idle longer. From 1s to 24h.
 	IdleTimeout time.Duration `yaml:"idle_timeout"`
 	// Mode `call`: a shared connection of this age is closed when it is idle, so
-	// that load reaches daemons that came later. Each lives up to 10 % less, so
-	// that they do not end together. At least 1s; `0s`: no limit.
+	// that load reaches daemons that came later. Each has an age of its own, up to
+	// 10 % off, so that they do not end together. From 1s to 720h; `0s`: no limit.
 	MaxAge time.Duration `yaml:"max_age"`
 	// Mode `call`: how long a daemon's answer to a CONNECT answers equal ones (see
 	// `cache_handshake` of the route). It is forgotten earlier when an equal

@@ -121,3 +121,7 @@ func (c *Config) UsesConsul() bool {
 	}
 	return false
 }
+
+// Given reports whether the file, or a flag that ApplyQuick was given, says
+// something at a path, as in "consul.address".
+func (c *Config) Given(path string) bool { return c.source.has(path) }

@@ -171,7 +171,7 @@ func (d *decoder) scalar(path string, n *yaml.Node, v reflect.Value) {
 		fits = v.Type() != reflect.TypeFor[int]() && v.Type() != reflect.TypeFor[bool]()
 	case "!!int", "!!float":
 		fits = takesNumber(v.Type())
-		quotes = true
+		quotes = scalarKind(v.Type()) == "a string"
 	case "!!bool":
 		fits = v.Type() == reflect.TypeFor[bool]()
 		quotes = scalarKind(v.Type()) == "a string"

@@ -46,8 +46,12 @@ func FuzzLoad(f *testing.F) {
 		clusters := make(map[string]bool)
 		for _, cluster := range c.Clusters {
 			clusters[cluster.Name] = true
-			if len(cluster.Static) == 0 {
+			if len(cluster.Static) == 0 && cluster.DNS.Name == "" && len(cluster.Consul.Service) == 0 {
 				t.Errorf("cluster %q is empty", cluster.Name)
+			}
+			b := c.BoundsOf(&cluster)
+			if most := b.MaxConnections; most > 0 && (b.NestedReserve >= most || b.MaxPinned < 1 || b.MaxPinned >= max(2, most)) {
+				t.Errorf("cluster %q has bounds %+v", cluster.Name, b)
 			}
 		}
 		for _, r := range c.Routes {
@@ -85,6 +89,21 @@ func FuzzParseAddress(f *testing.F) {
 			return
 		}
 		again, err := config.ParseAddress(a.String())
+		if err != nil || again != a {
+			t.Errorf("%q is %+v, which is written %q, which is %+v (%v)", text, a, a, again, err)
+		}
+	})
+}
+
+// An address of Consul is read back as the same one, too.
+func FuzzParseConsulAddress(f *testing.F) {
+	seedsMustExist(f)
+	f.Fuzz(func(t *testing.T, text string) {
+		a, err := config.ParseConsulAddress(text)
+		if err != nil {
+			return
+		}
+		again, err := config.ParseConsulAddress(a.String())
 		if err != nil || again != a {
 			t.Errorf("%q is %+v, which is written %q, which is %+v (%v)", text, a, a, again, err)
 		}

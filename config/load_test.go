@@ -84,38 +84,122 @@ routes:
 clusters:
   - name: cameras
     dialect: pyro4
-    static: ["localhost:5555", {address: "[::1]:5555", dialect: pyro5}]
+    static: ["localhost:5555", {address: "[::1]:5555", dialect: pyro5, weight: 3}]
   - {name: b, static: ["unix:/run/cam.sock"], connect_timeout: 1m}
 `
-	tcp := func(a string) config.Address { return config.Address{Network: "tcp", Address: a} }
-	unix := func(a string) config.Address { return config.Address{Network: "unix", Address: a} }
-	want := config.Config{
-		Log: config.Log{Level: config.LevelWarn, Format: config.FormatConsole},
-		Limits: config.Limits{
-			MaxMessageSize: config.GiB, MaxRequestAnnotations: config.KiB,
-			MaxHandshake: config.MiB, StoreAndForward: 64 * config.KiB, BufferMemory: 128 * config.MiB,
-		},
-		Listeners: []config.Listener{
-			{Name: "[::1]:9999", Address: tcp("[::1]:9999"), DefaultDialect: config.Pyro4,
-				HandshakeTimeout: 10 * time.Second, RequestTimeout: 30 * time.Second, MaxSessions: 5},
-			{Name: "local", Address: unix("/run/pyro.sock"), DefaultDialect: config.Pyro5,
-				HandshakeTimeout: 10 * time.Second, RequestTimeout: 30 * time.Second, MaxSessions: 10_000},
-		},
-		Routes: []config.Route{
-			{Name: "cameras", Cluster: "b", Match: config.Match{
-				Listener: []string{"local"}, Object: []config.Pattern{"lab.*"},
-				Dialect: []config.Dialect{config.Pyro4, config.Pyro5}, Serializer: []config.Serializer{config.JSON},
-				Source: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("::1/128")}}},
-			{Name: "cameras-2", Cluster: "cameras", Match: config.Match{Object: []config.Pattern{"x", `\*`}}},
-			{Name: "cameras-3", Cluster: "cameras"},
-		},
-		Clusters: []config.Cluster{
-			{Name: "cameras", Dialect: config.Pyro4, ConnectTimeout: 5 * time.Second, Static: []config.Endpoint{
-				{Address: tcp("localhost:5555"), Dialect: config.Pyro4},
-				{Address: tcp("[::1]:5555"), Dialect: config.Pyro5}}},
-			{Name: "b", ConnectTimeout: time.Minute, Static: []config.Endpoint{{Address: unix("/run/cam.sock")}}},
-		},
+	want := config.Default()
+	want.Log = config.Log{Level: config.LevelWarn, Format: config.FormatConsole}
+	want.Admin, want.DrainTimeout = config.Admin{}, 0
+	want.Limits = config.Limits{
+		MaxMessageSize: config.GiB, MaxRequestAnnotations: config.KiB,
+		MaxHandshake: config.MiB, StoreAndForward: 64 * config.KiB, BufferMemory: 128 * config.MiB,
 	}
+	want.Listeners = []config.Listener{
+		{Name: "[::1]:9999", Address: tcp("[::1]:9999"), DefaultDialect: config.Pyro4,
+			HandshakeTimeout: 10 * time.Second, RequestTimeout: 30 * time.Second, MaxSessions: 5},
+		{Name: "local", Address: unix("/run/pyro.sock"), DefaultDialect: config.Pyro5,
+			HandshakeTimeout: 10 * time.Second, RequestTimeout: 30 * time.Second, MaxSessions: 10_000},
+	}
+	want.Routes = []config.Route{
+		{Name: "cameras", Cluster: "b", Mode: config.ModeSession, CacheHandshake: true, Match: config.Match{
+			Listener: []string{"local"}, Object: []config.Pattern{"lab.*"},
+			Dialect: []config.Dialect{config.Pyro4, config.Pyro5}, Serializer: []config.Serializer{config.JSON},
+			Source: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("::1/128")}}},
+		{Name: "cameras-2", Cluster: "cameras", Mode: config.ModeSession, CacheHandshake: true,
+			Match: config.Match{Object: []config.Pattern{"x", `\*`}}},
+		{Name: "cameras-3", Cluster: "cameras", Mode: config.ModeSession, CacheHandshake: true},
+	}
+	cameras, b := config.DefaultCluster(), config.DefaultCluster()
+	cameras.Name, cameras.Dialect = "cameras", config.Pyro4
+	cameras.Static = []config.Endpoint{
+		{Address: tcp("localhost:5555"), Dialect: config.Pyro4, Weight: 1},
+		{Address: tcp("[::1]:5555"), Dialect: config.Pyro5, Weight: 3},
+	}
+	b.Name, b.ConnectTimeout = "b", time.Minute
+	b.Static = []config.Endpoint{{Address: unix("/run/cam.sock"), Weight: 1}}
+	want.Clusters = []config.Cluster{cameras, b}
+	loads(t, doc, want)
+}
+
+// TestLoadCluster gives every key of a cluster that TestLoad leaves alone, and
+// of Consul, another value than its default.
+func TestLoadCluster(t *testing.T) {
+	const doc = `
+consul:
+  address: https://consul.lab
+  token_file: /etc/token
+  datacenter: dc1
+  namespace: ns
+  partition: part
+  tls: {ca_file: ca, cert_file: cert, key_file: key, server_name: consul, insecure_skip_verify: true}
+  discover: {tag: pyro}
+  register: {name: dispatch, address: "dispatch.lab:9999", tags: [a, b], check_interval: 1m, deregister_after: 2m}
+listeners: [{address: ":1"}]
+routes: [{cluster: c, mode: call, idempotent: true, cache_handshake: false}]
+clusters:
+  - name: c
+    dns: {name: _pyro._tcp.lab, type: srv, interval: 1s}
+    consul: {service: [x, y], tags: v2, warning: true, filter: 'Node.Meta.rack == "1"', datacenters: [dc2, dc1], near: _agent}
+    balance: hash
+    hash_by: annotation:ABCD
+    max_connections: 16
+    nested_reserve: 2
+    max_pinned: 3
+    stream_idle_timeout: 1m
+    queue: 0
+    queue_timeout: 1s
+    min_idle: 4
+    idle_timeout: 2s
+    max_age: 0s
+    handshake_ttl: 3s
+    retries: 0
+    retry_budget: 0
+    ghost_timeout: 0s
+    on_down: close
+    slow_start: 0s
+    panic_threshold: 100
+    health_check: {enabled: false, interval: 1s, timeout: 1s, rise: 1, fall: 1, object: health, serializer: marshal, handshake: "pass word"}
+    breaker: {enabled: false, consecutive_failures: 1, failure_ratio: 2, minimum_calls: 3, window: 4s, open: 5m, probes: 6}
+    outlier: {enabled: false, consecutive_failures: 1, failure_ratio: 2, minimum_calls: 3, window: 4s, ejection: 5s, max_ejection: 6s, max_ejection_percent: 7}
+`
+	want := config.Default()
+	want.Consul = config.Consul{
+		Address:   config.ConsulAddress{Scheme: "https", Address: tcp("consul.lab:443")},
+		TokenFile: "/etc/token", Datacenter: "dc1", Namespace: "ns", Partition: "part",
+		TLS:      config.ConsulTLS{CAFile: "ca", CertFile: "cert", KeyFile: "key", ServerName: "consul", InsecureSkipVerify: true},
+		Discover: config.Discover{Tag: "pyro"},
+		Register: config.Register{Name: "dispatch", Address: tcp("dispatch.lab:9999"), Tags: []string{"a", "b"},
+			CheckInterval: time.Minute, DeregisterAfter: 2 * time.Minute},
+	}
+	listener := config.DefaultListener()
+	listener.Name, listener.Address = ":1", tcp(":1")
+	want.Listeners = []config.Listener{listener}
+	want.Routes = []config.Route{{Name: "c", Cluster: "c", Mode: config.ModeCall, Idempotent: true}}
+	want.Clusters = []config.Cluster{{
+		Name: "c",
+		DNS:  config.DNS{Name: "_pyro._tcp.lab", Type: config.DNSTypeSRV, Interval: time.Second},
+		Consul: config.ConsulService{Service: []string{"x", "y"}, Tags: []string{"v2"}, Warning: true,
+			Filter: `Node.Meta.rack == "1"`, Datacenters: []string{"dc2", "dc1"}, Near: "_agent"},
+		ConnectTimeout: 5 * time.Second, Balance: config.BalanceHash, HashBy: "annotation:ABCD",
+		MaxConnections: 16, NestedReserve: 2, MaxPinned: 3, StreamIdleTimeout: time.Minute,
+		QueueTimeout: time.Second, MinIdle: 4, IdleTimeout: 2 * time.Second, HandshakeTTL: 3 * time.Second,
+		OnDown: config.OnDownClose, PanicThreshold: 100,
+		HealthCheck: config.HealthCheck{Interval: time.Second, Timeout: time.Second, Rise: 1, Fall: 1,
+			Object: "health", Serializer: config.Marshal, Handshake: "pass word"},
+		Breaker: config.Breaker{ConsecutiveFailures: 1, FailureRatio: 2, MinimumCalls: 3, Window: 4 * time.Second,
+			Open: 5 * time.Minute, Probes: 6},
+		Outlier: config.Outlier{ConsecutiveFailures: 1, FailureRatio: 2, MinimumCalls: 3, Window: 4 * time.Second,
+			Ejection: 5 * time.Second, MaxEjection: 6 * time.Second, MaxEjectionPercent: 7},
+	}}
+	loads(t, doc, want)
+}
+
+func tcp(a string) config.Address  { return config.Address{Network: "tcp", Address: a} }
+func unix(a string) config.Address { return config.Address{Network: "unix", Address: a} }
+
+// loads wants a document to be a valid configuration, and which.
+func loads(t *testing.T, doc string, want config.Config) {
+	t.Helper()
 	got, err := config.Load("good.yaml", []byte(doc))
 	if err != nil {
 		t.Fatal(err)
@@ -125,6 +209,37 @@ clusters:
 	}
 	if problems := got.Validate(); len(problems) > 0 {
 		t.Error(problems)
+	}
+}
+
+// What may stand in place of a mapping, and what may be left out.
+func TestGood(t *testing.T) {
+	for name, doc := range map[string]string{
+		"a service":            `{routes: [{cluster: c}], clusters: [{name: c, consul: x}]}`,
+		"services":             `{routes: [{cluster: c}], clusters: [{name: c, consul: [x, y]}]}`,
+		"a name in DNS":        `{routes: [{cluster: c}], clusters: [{name: c, dns: "x:1"}]}`,
+		"all sources":          `{routes: [{cluster: c}], clusters: [{name: c, dns: "x:1", consul: y, static: ["z:1"]}]}`,
+		"only discovery":       `{consul: {discover: {tag: x}}}`,
+		"empty lists":          `{routes: [{cluster: c}], clusters: [{name: c, consul: {service: x, tags: [], datacenters: []}}], consul: {register: {tags: []}}}`,
+		"registers as it is":   `{routes: [{cluster: c}], clusters: [{name: c, consul: x}], consul: {register: {name: x}}}`,
+		"is never dropped":     `{routes: [{cluster: c}], clusters: [{name: c, consul: x}], consul: {register: {name: x, deregister_after: 0s}}}`,
+		"one connection":       `{routes: [{cluster: c, mode: call}], clusters: [{name: c, consul: x, max_connections: 1}]}`,
+		"no limit, so no half": `{routes: [{cluster: c}], clusters: [{name: c, consul: x, max_pinned: 100, nested_reserve: 100, min_idle: 100}]}`,
+		"only a ratio":         `{routes: [{cluster: c}], clusters: [{name: c, consul: x, breaker: {consecutive_failures: 0}}]}`,
+		"off by itself":        `{routes: [{cluster: c}], clusters: [{name: c, consul: x, breaker: {enabled: false, consecutive_failures: 0, failure_ratio: 0}}]}`,
+		"pickle of pyro4":      `{routes: [{cluster: c}], clusters: [{name: c, consul: x, dialect: pyro4, health_check: {serializer: pickle}}]}`,
+		"found ones may speak it": `{routes: [{match: {dialect: pyro4}, cluster: c}],
+			clusters: [{name: c, static: [{address: "a:1", dialect: pyro5}], consul: x}]}`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			c, err := config.Load("x", []byte(`{listeners: [{address: ":1"}], `+strings.TrimPrefix(doc, "{")))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if problems := c.Validate(); len(problems) > 0 {
+				t.Error(problems)
+			}
+		})
 	}
 }
 

@@ -109,6 +109,16 @@ func (s *source) has(path string) bool {
 	return ok
 }
 
+// unreadWithin reports whether Load refused the value at path or one within it.
+func (s *source) unreadWithin(path string) bool {
+	for p := range s.unread {
+		if rest, found := strings.CutPrefix(p, path); found && (rest == "" || rest[0] == '.' || rest[0] == '[') {
+			return true
+		}
+	}
+	return false
+}
+
 // replace notes that a flag took the place of whole lists of the file.
 func (s *source) replace(flag string, lists ...string) {
 	for _, list := range lists {

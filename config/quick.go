@@ -2,63 +2,140 @@ package config
 
 import "strconv"
 
-// Quick is the short form of a configuration, for a command line.
+// Quick is the short form of a configuration, for a command line. All values
+// are texts, as a flag gives them.
 type Quick struct {
-	Listen  []string // addresses to listen on, as ParseAddress reads them
-	Backend []string // addresses of daemons
+	Listen        []string // addresses to listen on, as ParseAddress reads them
+	Backend       []string // addresses of daemons
+	ConsulService []string // names of services in Consul
+
+	// What is not nil replaces values of the file.
+	Consul         *string // where Consul is, as ParseConsulAddress reads it
+	Mode           *string // of all routes
+	MaxConnections *string // of all clusters, as are the following
+	Queue          *string
+	Retries        *string
 }
 
 // ApplyQuick replaces what the short form names. Addresses to listen on
 // replace all listeners: the only one is called "main", several "listener-1"
-// and so on. Backends replace all routes and clusters by one cluster "default"
-// and one route of that name that matches everything. An empty list replaces
-// nothing.
+// and so on. Backends and services replace all routes and clusters by one
+// cluster "default" with the endpoints of both, and one route of that name that
+// matches everything. An empty list replaces nothing. The mode and the numbers
+// are then those of every route and cluster.
 //
-// The error is a Problems whose File is the flag, "--listen" or "--backend",
-// for the texts that are not addresses; c is unchanged then.
+// The error is a Problems whose File is the flag, as "--listen" or "--queue",
+// for the texts that cannot be read; c is unchanged then.
 func (c *Config) ApplyQuick(q Quick) error {
-	listen, problems := parseAll("--listen", q.Listen)
-	backend, more := parseAll("--backend", q.Backend)
-	if problems = append(problems, more...); len(problems) > 0 {
-		return problems
+	var p quickParser
+	listen := p.addresses("--listen", q.Listen)
+	backend := p.addresses("--backend", q.Backend)
+	consul := parsed(&p, "--consul", q.Consul, ParseConsulAddress)
+	mode := parsed(&p, "--mode", q.Mode, parseMode)
+	connections := parsed(&p, "--max-connections", q.MaxConnections, parseCount)
+	queue := parsed(&p, "--queue", q.Queue, parseCount)
+	retries := parsed(&p, "--retries", q.Retries, parseCount)
+	if len(p.problems) > 0 {
+		return p.problems
 	}
-	if len(listen) > 0 {
-		c.Listeners = nil
-		c.source.replace("--listen", "listeners")
-		for i, address := range listen {
-			l := DefaultListener()
-			l.Name, l.Address = "main", address
-			if len(listen) > 1 {
-				l.Name = "listener-" + strconv.Itoa(i+1)
-			}
-			c.Listeners = append(c.Listeners, l)
-		}
+	c.listenOn(listen)
+	c.sendTo(backend, q.ConsulService)
+	if consul != nil {
+		c.Consul.Address = *consul
+		c.source.remember("consul.address", place{file: "--consul"})
 	}
-	if len(backend) > 0 {
-		c.source.replace("--backend", "routes", "clusters")
-		cluster := DefaultCluster()
-		cluster.Name = "default"
-		for _, address := range backend {
-			cluster.Static = append(cluster.Static, Endpoint{Address: address, Weight: 1})
-		}
-		c.Clusters = []Cluster{cluster}
-		route := DefaultRoute()
-		route.Name, route.Cluster = "default", "default"
-		c.Routes = []Route{route}
+	for i := range c.Routes {
+		override(c, &c.Routes[i].Mode, mode, join(index("routes", i), "mode"), "--mode")
+	}
+	for i := range c.Clusters {
+		cluster, path := &c.Clusters[i], index("clusters", i)
+		override(c, &cluster.MaxConnections, connections, join(path, "max_connections"), "--max-connections")
+		override(c, &cluster.Queue, queue, join(path, "queue"), "--queue")
+		override(c, &cluster.Retries, retries, join(path, "retries"), "--retries")
 	}
 	return nil
 }
 
-func parseAll(flag string, texts []string) ([]Address, Problems) {
-	var problems Problems
-	addresses := make([]Address, len(texts))
-	for i, text := range texts {
-		address, err := ParseAddress(text)
-		if err != nil {
-			problems = append(problems, Problem{File: flag, Text: err.Error()})
-			continue
-		}
-		addresses[i] = address
+// listenOn makes the addresses, if there are any, those of all listeners.
+func (c *Config) listenOn(addresses []Address) {
+	if len(addresses) == 0 {
+		return
 	}
-	return addresses, problems
+	c.Listeners = nil
+	c.source.replace("--listen", "listeners")
+	for i, address := range addresses {
+		l := DefaultListener()
+		l.Name, l.Address = "main", address
+		if len(addresses) > 1 {
+			l.Name = "listener-" + strconv.Itoa(i+1)
+		}
+		c.Listeners = append(c.Listeners, l)
+	}
+}
+
+// sendTo makes the daemons and services, if there are any, the only cluster.
+func (c *Config) sendTo(daemons []Address, services []string) {
+	if len(daemons) == 0 && len(services) == 0 {
+		return
+	}
+	flag := "--backend"
+	if len(daemons) == 0 {
+		flag = "--consul-service"
+	}
+	c.source.replace(flag, "routes", "clusters")
+	cluster := DefaultCluster()
+	cluster.Name = "default"
+	for _, address := range daemons {
+		e := DefaultEndpoint()
+		e.Address = address
+		cluster.Static = append(cluster.Static, e)
+	}
+	if len(services) > 0 {
+		cluster.Consul.Service = services
+		c.source.remember("clusters[0].consul", place{file: "--consul-service"})
+	}
+	c.Clusters = []Cluster{cluster}
+	route := DefaultRoute()
+	route.Name, route.Cluster = "default", "default"
+	c.Routes = []Route{route}
+}
+
+// override replaces one value by that of a flag, if it was given.
+func override[T any](c *Config, dst, value *T, path, flag string) {
+	if value == nil {
+		return
+	}
+	*dst = *value
+	c.source.remember(path, place{file: flag})
+}
+
+// quickParser collects what is wrong with the texts of a Quick.
+type quickParser struct{ problems Problems }
+
+func (p *quickParser) addresses(flag string, texts []string) []Address {
+	addresses := make([]Address, len(texts))
+	for i := range texts {
+		if address := parsed(p, flag, &texts[i], ParseAddress); address != nil {
+			addresses[i] = *address
+		}
+	}
+	return addresses
+}
+
+// parsed returns nil for no text, and for one that cannot be read.
+func parsed[T any](p *quickParser, flag string, text *string, parse func(string) (T, error)) *T {
+	if text == nil {
+		return nil
+	}
+	value, err := parse(*text)
+	if err != nil {
+		p.problems = append(p.problems, Problem{File: flag, Text: err.Error()})
+		return nil
+	}
+	return &value
+}
+
+func parseMode(text string) (m Mode, err error) {
+	err = m.UnmarshalText([]byte(text))
+	return m, err
 }

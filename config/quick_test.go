@@ -2,6 +2,7 @@ package config_test
 
 import (
 	"errors"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -15,6 +16,8 @@ routes: [{name: r, match: {listener: left}, cluster: c}]
 clusters: [{name: c, static: ["a:1"]}]
 `
 
+func text(s string) *string { return &s }
+
 func TestApplyQuick(t *testing.T) {
 	for _, tt := range []struct {
 		name       string
@@ -23,6 +26,7 @@ func TestApplyQuick(t *testing.T) {
 		listeners  []string // name=address
 		routes     []string // name=cluster
 		static     []string
+		services   []string
 		validation string
 	}{
 		{
@@ -60,6 +64,38 @@ func TestApplyQuick(t *testing.T) {
 --backend: clusters[0].static[1]: "localhost:1" is listeners[1] itself: calls would go round in circles`,
 		},
 		{
+			name:      "services of Consul",
+			quick:     config.Quick{Listen: []string{":1"}, ConsulService: []string{"x", "y"}},
+			listeners: []string{"main=:1"}, routes: []string{"default=default"}, services: []string{"x", "y"},
+		},
+		{
+			name: "services and daemons in place of a file's", file: fileForQuick,
+			quick:     config.Quick{Listen: []string{":1"}, Backend: []string{"b:1"}, ConsulService: []string{"x"}},
+			listeners: []string{"main=:1"}, routes: []string{"default=default"}, static: []string{"b:1"}, services: []string{"x"},
+		},
+		{
+			name:      "services that mean nothing",
+			quick:     config.Quick{Listen: []string{":1"}, Backend: []string{":2"}, ConsulService: []string{"", "x", "x"}},
+			listeners: []string{"main=:1"}, routes: []string{"default=default"}, static: []string{":2"}, services: []string{"", "x", "x"},
+			validation: `--backend: clusters[0].static[0]: ":2" names no host: a daemon is at one, as in localhost:2
+--consul-service: clusters[0].consul: is empty
+--consul-service: clusters[0].consul: "x" is listed twice`,
+		},
+		{
+			name: "numbers that mean nothing", file: fileForQuick,
+			quick:     config.Quick{MaxConnections: text("-1"), Queue: text("1000001"), Retries: text("-2")},
+			listeners: []string{"left=:1"}, routes: []string{"r=c"}, static: []string{"a:1"},
+			validation: `--max-connections: clusters[0].max_connections: -1 is negative
+--queue: clusters[0].queue: 1000001 is too many: at most 1000000
+--retries: clusters[0].retries: -2 is negative`,
+		},
+		{
+			name: "too few connections for what a file says", file: strings.Replace(fileForQuick, "name: c,", "name: c, max_pinned: 4, ", 1),
+			quick:     config.Quick{MaxConnections: text("4"), Mode: text("call")},
+			listeners: []string{"left=:1"}, routes: []string{"r=c"}, static: []string{"a:1"},
+			validation: `f.yaml:4:34: clusters[0].max_pinned: 4 is not less than max_connections, which is 4`,
+		},
+		{
 			name:       "only a listener",
 			quick:      config.Quick{Listen: []string{":1"}},
 			listeners:  []string{"main=:1"},
@@ -78,7 +114,7 @@ func TestApplyQuick(t *testing.T) {
 			if err := c.ApplyQuick(tt.quick); err != nil {
 				t.Fatal(err)
 			}
-			var listeners, routes, static []string
+			var listeners, routes, static, services []string
 			for _, l := range c.Listeners {
 				listeners = append(listeners, l.Name+"="+l.Address.String())
 			}
@@ -89,8 +125,9 @@ func TestApplyQuick(t *testing.T) {
 				for _, e := range cluster.Static {
 					static = append(static, e.Address.String())
 				}
+				services = append(services, cluster.Consul.Service...)
 			}
-			if diff := cmp.Diff([][]string{tt.listeners, tt.routes, tt.static}, [][]string{listeners, routes, static}); diff != "" {
+			if diff := cmp.Diff([][]string{tt.listeners, tt.routes, tt.static, tt.services}, [][]string{listeners, routes, static, services}); diff != "" {
 				t.Errorf("-want +got:\n%s", diff)
 			}
 			if diff := cmp.Diff(tt.validation, c.Validate().Error()); diff != "" {
@@ -100,11 +137,67 @@ func TestApplyQuick(t *testing.T) {
 	}
 }
 
+// Values for all routes and clusters reach those of the file, and those of the
+// other flags.
+func TestApplyQuickToAll(t *testing.T) {
+	const file = `
+listeners: [{address: ":1"}]
+routes: [{match: {object: x}, cluster: c, mode: session}, {cluster: d}]
+clusters: [{name: c, static: ["a:1"], queue: 5}, {name: d, consul: x, retries: 6, max_connections: 7}]
+`
+	fromFile, err := config.Load("f.yaml", []byte(file))
+	if err != nil {
+		t.Fatal(err)
+	}
+	short := config.Default()
+	for name, test := range map[string]struct {
+		c     *config.Config
+		quick config.Quick
+	}{
+		"of a file":      {fromFile, config.Quick{}},
+		"of other flags": {&short, config.Quick{Listen: []string{":1"}, Backend: []string{"a:1"}}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c, quick := test.c, test.quick
+			quick.Consul, quick.Mode = text("https://consul.lab:8501"), text("call")
+			quick.MaxConnections, quick.Queue, quick.Retries = text("16"), text("0"), text("3")
+			if err := c.ApplyQuick(quick); err != nil {
+				t.Fatal(err)
+			}
+			for _, r := range c.Routes {
+				if r.Mode != config.ModeCall || !r.CacheHandshake {
+					t.Errorf("route %s has mode %s, cache_handshake %t", r.Name, r.Mode, r.CacheHandshake)
+				}
+			}
+			for _, cluster := range c.Clusters {
+				if cluster.MaxConnections != 16 || cluster.Queue != 0 || cluster.Retries != 3 {
+					t.Errorf("cluster %s: %d connections, a queue of %d, %d retries",
+						cluster.Name, cluster.MaxConnections, cluster.Queue, cluster.Retries)
+				}
+			}
+			if got := c.Consul.Address.String(); got != "https://consul.lab:8501" {
+				t.Errorf("Consul is at %s", got)
+			}
+			if problems := c.Validate(); len(problems) > 0 {
+				t.Error(problems)
+			}
+		})
+	}
+}
+
 func TestApplyQuickRefuses(t *testing.T) {
 	c := config.Default()
-	err := c.ApplyQuick(config.Quick{Listen: []string{":1", "here"}, Backend: []string{""}})
+	err := c.ApplyQuick(config.Quick{
+		Listen: []string{":1", "here"}, Backend: []string{""},
+		Consul: text("consul"), Mode: text("both"), MaxConnections: text("many"), Queue: text(""), Retries: text("99999999999999999999"),
+	})
 	const want = `--listen: "here" has no port: write it as in here:9999
---backend: "" has no port: write it as in :9999`
+--backend: "" has no port: write it as in :9999
+--consul: "consul" has no port: Consul's is 8500, as in consul:8500
+--mode: "both" is not a mode: use session or call
+--max-connections: "many" is not a whole number
+--queue: "" is not a whole number
+--retries: "99999999999999999999" is too large`
 	var problems config.Problems
 	if !errors.As(err, &problems) || err.Error() != want {
 		t.Errorf("got %v, want %s", err, want)

@@ -84,9 +84,9 @@ type section struct {
 func sections() []section {
 	c := Default()
 	c.Listeners = []Listener{DefaultListener()}
-	c.Routes = []Route{{}}
+	c.Routes = []Route{DefaultRoute()}
 	c.Clusters = []Cluster{DefaultCluster()}
-	c.Clusters[0].Static = []Endpoint{{}}
+	c.Clusters[0].Static = []Endpoint{DefaultEndpoint()}
 	var found []section
 	var walk func(string, reflect.Value)
 	walk = func(path string, v reflect.Value) {
@@ -135,14 +135,17 @@ pyro.yaml:3:12: listeners[0].address: ":99999": port "99999" is not a number fro
 | kind | written as |
 |---|---|
 | address | ` + "`host:port`, `[::1]:port`, `:port` (every local address; not for a daemon) or `unix:/path`" + `. Quote it where YAML would see something else in it. |
+| address of Consul | ` + "`host:port`, `http://host:port`, `https://host:port` or `unix:/path`" + ` |
 | count | a whole number |
 | dialect | ` + "`pyro4` or `pyro5`, or the protocol's number, `48` or `502`" + ` |
-| duration | a number and a unit: ` + "`500ms`, `30s`, `5m`, `1h30m`" + `. All but ` + "`drain_timeout`" + ` are at least 1ms. |
+| duration | a number and a unit: ` + "`500ms`, `30s`, `5m`, `1h30m`" + `. At least 1ms, where nothing else is said, except for ` + "`drain_timeout`" + `. |
 | name | letters, digits, dots, hyphens and underscores, beginning with a letter or digit |
 | network | ` + "`10.0.0.0/8`, `::1/128`, or one address, `10.1.2.3`" + ` |
 | pattern | see [Patterns](#patterns) |
+| percentage | a whole number from 0 to 100, without a sign |
 | serializer | ` + "`serpent`, `json`, `marshal` or `msgpack`; of Pyro4 also `pickle`, `dill` or `cloudpickle`" + ` |
 | size | bytes, ` + "`65536`, or a whole number of units, `64KiB`, `1MiB`, `1GiB`" + `. At least 1KiB; a message is at most one byte less than 4GiB. |
+| text | any characters. Quote it where YAML would see something else in it. |
 
 Where a list of values is expected, its only element may be written without the list.
 
@@ -184,7 +187,7 @@ func reference(t *testing.T) string {
 			if doc == "" {
 				t.Errorf("%s.%s has no comment", s.value.Type(), goField.Name)
 			}
-			kind, section := kindOf(t, goField.Type)
+			kind, section := kindOf(t, goField.Type, namesSomething[s.value.Type().Name()+"."+goField.Name])
 			if section {
 				about[join(s.path, f.key)] = doc
 				about[join(s.path, f.key)+"[]"] = doc
@@ -197,9 +200,14 @@ func reference(t *testing.T) string {
 	return b.String()
 }
 
+// namesSomething holds the fields that are names, of all those that are strings.
+var namesSomething = map[string]bool{
+	"Listener.Name": true, "Route.Name": true, "Route.Cluster": true, "Match.Listener": true, "Cluster.Name": true,
+}
+
 // kindOf names a type as the table of values does; a section has a table of
 // its own.
-func kindOf(t *testing.T, typ reflect.Type) (name string, section bool) {
+func kindOf(t *testing.T, typ reflect.Type, isName bool) (name string, section bool) {
 	switch typ {
 	case reflect.TypeFor[Address]():
 		return "address", false
@@ -210,7 +218,26 @@ func kindOf(t *testing.T, typ reflect.Type) (name string, section bool) {
 	case reflect.TypeFor[time.Duration]():
 		return "duration", false
 	case reflect.TypeFor[string]():
-		return "name", false
+		if isName {
+			return "name", false
+		}
+		return "text", false
+	case reflect.TypeFor[bool]():
+		return "`true` or `false`", false
+	case reflect.TypeFor[Percent]():
+		return "percentage", false
+	case reflect.TypeFor[ConsulAddress]():
+		return "address of Consul", false
+	case reflect.TypeFor[Mode]():
+		return "`session` or `call`", false
+	case reflect.TypeFor[Balance]():
+		return "`least_request`, `round_robin` or `hash`", false
+	case reflect.TypeFor[HashBy]():
+		return "`object`, `source`, `blob_info` or `annotation:ABCD`", false
+	case reflect.TypeFor[OnDown]():
+		return "`keep` or `close`", false
+	case reflect.TypeFor[DNSType]():
+		return "`a` or `srv`", false
 	case reflect.TypeFor[netip.Prefix]():
 		return "network", false
 	case reflect.TypeFor[Pattern]():
@@ -228,7 +255,7 @@ func kindOf(t *testing.T, typ reflect.Type) (name string, section bool) {
 	case typ.Kind() == reflect.Struct:
 		return "mapping", true
 	case typ.Kind() == reflect.Slice && isScalar(typ.Elem()):
-		elem, _ := kindOf(t, typ.Elem())
+		elem, _ := kindOf(t, typ.Elem(), isName)
 		return "list of " + elem + "s", false
 	case typ.Kind() == reflect.Slice:
 		return "list", true
@@ -243,20 +270,27 @@ func defaultOf(v reflect.Value, f field) string {
 		return "required"
 	case v.Kind() == reflect.Struct && !isScalar(v.Type()):
 		return "see below"
-	case v.Kind() == reflect.Slice || v.Kind() != reflect.Int && v.IsZero():
+	case v.Kind() == reflect.Slice || v.Kind() != reflect.Int && v.Kind() != reflect.Bool && v.IsZero():
 		return "none"
 	}
 	return "`" + fmt.Sprint(v.Interface()) + "`"
 }
 
-// fieldDocs returns the comments of all fields in config.go, by "Type.Field",
+// fieldDocs returns the comments of all fields of the schema, by "Type.Field",
 // each as one line.
 func fieldDocs(t *testing.T) map[string]string {
-	file, err := parser.ParseFile(token.NewFileSet(), "config.go", nil, parser.ParseComments)
-	if err != nil {
-		t.Fatal(err)
-	}
 	docs := make(map[string]string)
+	for _, name := range []string{"config.go", "cluster.go", "consul.go"} {
+		file, err := parser.ParseFile(token.NewFileSet(), name, nil, parser.ParseComments)
+		if err != nil {
+			t.Fatal(err)
+		}
+		addFieldDocs(docs, file)
+	}
+	return docs
+}
+
+func addFieldDocs(docs map[string]string, file *ast.File) {
 	ast.Inspect(file, func(n ast.Node) bool {
 		spec, ok := n.(*ast.TypeSpec)
 		if !ok {
@@ -271,5 +305,4 @@ func fieldDocs(t *testing.T) map[string]string {
 		}
 		return false
 	})
-	return docs
 }

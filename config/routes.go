@@ -9,7 +9,7 @@ import (
 
 // routes checks what routes refer to, and that each can be reached.
 func (v *validator) routes() {
-	if len(v.Routes) == 0 {
+	if len(v.Routes) == 0 && v.Consul.Discover.Tag == "" {
 		v.problem("routes", "there are none: every client would be refused")
 	}
 	listeners := v.namesOf("listeners", len(v.Listeners), func(i int) string { return v.Listeners[i].Name })
@@ -27,6 +27,7 @@ func (v *validator) routes() {
 		}
 		v.routeCluster(join(path, "cluster"), r, &clusters)
 		v.match(join(path, "match"), &r.Match, &listeners)
+		v.mode(path, r)
 		if unread[path] {
 			continue
 		}
@@ -89,15 +90,33 @@ func (v *validator) routeCluster(path string, r *Route, clusters *references) {
 		return
 	}
 	// A route whose clients none of its endpoints can serve.
-	if len(r.Match.Dialect) == 0 || len(v.Clusters[i].Static) == 0 {
+	c := &v.Clusters[i]
+	found := c.DNS.Name != "" || len(c.Consul.Service) > 0 // endpoints that only the cluster's dialect is known of
+	if len(r.Match.Dialect) == 0 || len(c.Static) == 0 && !found {
 		return
 	}
-	for _, e := range v.Clusters[i].Static {
+	if found && (c.Dialect == 0 || slices.Contains(r.Match.Dialect, c.Dialect)) {
+		return
+	}
+	for _, e := range c.Static {
 		if e.Dialect == 0 || slices.Contains(r.Match.Dialect, e.Dialect) {
 			return
 		}
 	}
 	v.problem(path, "no endpoint of cluster %q speaks a dialect that the route matches", r.Cluster)
+}
+
+// mode refuses what would have no effect: an operator who wrote it expects one.
+func (v *validator) mode(path string, r *Route) {
+	if r.Mode == ModeCall || v.source.unread[join(path, "mode")] {
+		return
+	}
+	if r.Idempotent {
+		v.problem(join(path, "idempotent"), "means nothing with mode: %s, only with mode: %s", r.Mode, ModeCall)
+	}
+	if !r.CacheHandshake {
+		v.problem(join(path, "cache_handshake"), "means nothing with mode: %s, only with mode: %s", r.Mode, ModeCall)
+	}
 }
 
 func (v *validator) match(path string, m *Match, listeners *references) {

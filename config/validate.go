@@ -2,6 +2,7 @@ package config
 
 import (
 	"regexp"
+	"strings"
 	"time"
 )
 
@@ -13,6 +14,8 @@ const (
 	maxMessageSize = 4*GiB - 1
 	maxKeptSize    = 1 * GiB // of what is held in memory: an int everywhere
 	minTimeout     = time.Millisecond
+	maxTimeout     = time.Hour // of what somebody waits for
+	day            = 24 * time.Hour
 )
 
 // Validate returns all that is wrong with the meaning of a configuration, with
@@ -25,6 +28,7 @@ func (c *Config) Validate() Problems {
 	v.listeners()
 	v.routes()
 	v.clusters()
+	v.consul(&c.Consul)
 	v.problems.sort()
 	return v.problems
 }
@@ -53,7 +57,47 @@ func (v *validator) timeout(path string, d, least time.Duration) {
 	case d < 0:
 		v.problem(path, "%s is negative", d)
 	case d < least:
-		v.problem(path, "%s is too short: at least %s", d, least)
+		v.problem(path, "%s is too short: at least %s", short(d), short(least))
+	}
+}
+
+// duration wants a duration from least to most.
+func (v *validator) duration(path string, d, least, most time.Duration) {
+	if d > most {
+		v.problem(path, "%s is too long: at most %s", short(d), short(most))
+		return
+	}
+	v.timeout(path, d, least)
+}
+
+// durationOrNone is duration for a key to which 0 means that there is none.
+func (v *validator) durationOrNone(path string, d, least, most time.Duration) {
+	if d != 0 {
+		v.duration(path, d, least, most)
+	}
+}
+
+// short writes a duration without the zeros at its end: 24h, not 24h0m0s.
+func short(d time.Duration) string {
+	text := d.String()
+	if strings.HasSuffix(text, "m0s") {
+		text = strings.TrimSuffix(text, "0s")
+	}
+	if strings.HasSuffix(text, "h0m") {
+		text = strings.TrimSuffix(text, "0m")
+	}
+	return text
+}
+
+// count wants a number from least to most.
+func (v *validator) count(path string, n, least, most int) {
+	switch {
+	case n > most:
+		v.problem(path, "%d is too many: at most %d", n, most)
+	case n < 0 && least == 0:
+		v.problem(path, "%d is negative", n)
+	case n < least:
+		v.problem(path, "%d is too few: at least %d", n, least)
 	}
 }
 
@@ -154,61 +198,5 @@ func (v *validator) listenerAddress(path string, i int) {
 	}
 	if a.clashesWith(v.Admin.Address) {
 		v.problem(path, "%q is already taken by the admin server (%q)", a, v.Admin.Address)
-	}
-}
-
-func (v *validator) clusters() {
-	if len(v.Clusters) == 0 {
-		v.problem("clusters", "there are none: calls need at least one daemon to go to")
-	}
-	listening := make(map[Address]string) // its path
-	for i, l := range v.Listeners {
-		listening[l.Address] = index("listeners", i)
-	}
-	taken := make(names)
-	for i, c := range v.Clusters {
-		path := index("clusters", i)
-		v.name(taken, path, c.Name, false)
-		if len(c.Static) == 0 {
-			v.problem(join(path, "static"), "is empty: give the address of at least one daemon")
-		}
-		listed := make(map[Address]bool)
-		for j, e := range c.Static {
-			at := v.endpointPath(path, j)
-			v.endpointAddress(at, e.Address)
-			if e.Address.IsZero() {
-				continue
-			}
-			if listed[e.Address] {
-				v.problem(at, "%q is listed twice", e.Address)
-			}
-			listed[e.Address] = true
-			if itself, ok := listening[e.Address]; ok {
-				v.problem(at, "%q is %s itself: calls would go round in circles", e.Address, itself)
-			}
-		}
-		v.timeout(join(path, "connect_timeout"), c.ConnectTimeout, minTimeout)
-	}
-}
-
-// endpointPath returns the path of an endpoint's address, which is the
-// endpoint itself where it was written in the short form.
-func (v *validator) endpointPath(cluster string, i int) string {
-	path := index(join(cluster, "static"), i)
-	if long := join(path, "address"); v.source.has(long) || v.source.unread[long] {
-		return long
-	}
-	return path
-}
-
-func (v *validator) endpointAddress(path string, a Address) {
-	host, port, tcp := a.hostPort()
-	switch {
-	case a.IsZero():
-		v.problem(path, "is empty")
-	case tcp && isWildcard(host):
-		v.problem(path, "%q names no host: a daemon is at one, as in localhost:%s", a, port)
-	case tcp && port == "0":
-		v.problem(path, "%q: a daemon cannot be at port 0", a)
 	}
 }

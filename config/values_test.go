@@ -28,6 +28,39 @@ func TestParseAddress(t *testing.T) {
 	}
 }
 
+func TestParseConsulAddress(t *testing.T) {
+	address := func(scheme, network, a string) config.ConsulAddress {
+		return config.ConsulAddress{Scheme: scheme, Address: config.Address{Network: network, Address: a}}
+	}
+	for text, want := range map[string]config.ConsulAddress{
+		"127.0.0.1:8500":          address("http", "tcp", "127.0.0.1:8500"),
+		"http://consul.lab:08500": address("http", "tcp", "consul.lab:8500"),
+		"http://consul.lab/":      address("http", "tcp", "consul.lab:80"),
+		"https://consul.lab":      address("https", "tcp", "consul.lab:443"),
+		"https://[0::1]":          address("https", "tcp", "[::1]:443"),
+		"https://[::1]:8501":      address("https", "tcp", "[::1]:8501"),
+		"unix:/run/consul.sock":   address("http", "unix", "/run/consul.sock"),
+		"unix:///run/consul.sock": address("http", "unix", "/run/consul.sock"),
+	} {
+		got, err := config.ParseConsulAddress(text)
+		if err != nil || got != want {
+			t.Errorf("ParseConsulAddress(%q) = %+v, %v; want %+v", text, got, err, want)
+		}
+	}
+}
+
+func TestAnnotation(t *testing.T) {
+	for text, want := range map[string]string{"object": "", "source": "", "blob_info": "", "annotation:AbC1": "AbC1"} {
+		var h config.HashBy
+		if err := h.UnmarshalText([]byte(text)); err != nil || string(h) != text {
+			t.Errorf("%q: got %q, %v", text, h, err)
+		}
+		if id, ok := h.Annotation(); ok != (want != "") || ok && id != want {
+			t.Errorf("%q: got %q, %t; want %q", text, id, ok, want)
+		}
+	}
+}
+
 func TestSize(t *testing.T) {
 	for text, want := range map[string]config.Size{
 		"0": 0, "1": 1, "1024": config.KiB, "0KiB": 0, "64KiB": 65536, "1536KiB": 3 << 19, "1MiB": 1 << 20,
