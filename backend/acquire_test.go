@@ -180,7 +180,7 @@ func TestCancel(t *testing.T) {
 				if failures := r.failures(t); len(failures) > 0 {
 					t.Errorf("counted %v", failures)
 				}
-				if r.endpoints[0].learnt != v502 {
+				if r.members[0].learnt != v502 {
 					t.Error("the dialect was forgotten")
 				}
 				if len(r.dialled) > 1 {
@@ -307,9 +307,10 @@ func TestRealSockets(t *testing.T) {
 	defer unix.Close()
 
 	set := metrics.New(metrics.Build{})
-	r := &rig{set: set, Cluster: NewCluster(ClusterConfig{
-		Name: "lab",
-		Endpoints: []EndpointConfig{
+	r := &rig{set: set, Cluster: NewCluster(Config{
+		Name:    "lab",
+		Retries: -1,
+		Members: []Member{
 			{Address: Address{Network: "tcp", Addr: closed}},
 			{Address: Address{Network: "unix", Addr: path + ".none"}},
 			{Address: Address{Network: "unix", Addr: path}},

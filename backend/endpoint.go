@@ -1,9 +1,9 @@
 package backend
 
 import (
-	"sync"
 	"time"
 
+	"github.com/pyro-dispatch/pyro-dispatch/health"
 	"github.com/pyro-dispatch/pyro-dispatch/metrics"
 	"github.com/pyro-dispatch/pyro-dispatch/wire"
 )
@@ -27,29 +27,58 @@ func (a Address) String() string {
 	return a.Addr
 }
 
-// Endpoint is one daemon of a cluster. Its methods are safe for concurrent use.
+// Endpoint is one daemon of a cluster.
 type Endpoint struct {
 	Address Address
 
-	declared wire.Dialect // 0 where it must be learnt
-	metrics  *metrics.Endpoint
+	metrics *metrics.Endpoint
+	breaker *breaker
+	stop    func() // ends its health checks
 
-	mu       sync.Mutex
+	// The cluster's lock is for all that follows.
+
+	weight   int
+	declared wire.Dialect // 0 where it must be learnt
 	learnt   wire.Dialect
 	learntAt time.Time
+
+	gone    bool // its sources no longer name it
+	drained bool // the operator wants nothing new sent to it
+	judge   *health.Judge
+	outlier *health.Outlier
+	downFor string    // what the checks found when they found it down
+	upSince time.Time // when it came back, or came; slow start counts from it
+
+	// What is open, or being opened: conns = active + resting + ghosts + len(idle).
+	conns   int
+	active  int     // leased
+	resting int     // pooled, where a oneway call may still run
+	ghosts  int     // given up while the daemon was at work for us
+	idle    []*Conn // pooled, the one used last at the end
+	pinned  int     // of those active: held by streams
+
+	full    fullness
+	answers map[*Handshake]answerID // what it answered last to which CONNECT
+	leases  map[*Lease]struct{}     // where somebody wants to hear that it is down
 }
+
+// fullness is what a daemon that said "no free workers" has taught us.
+type fullness struct {
+	ceiling int       // connections of ours that it had then
+	until   time.Time // when more may be tried
+	backoff time.Duration
+}
+
+// busy is how many connections are at work, as far as we know.
+func (e *Endpoint) busy() int { return e.active + e.resting + e.ghosts }
 
 // match says how well the endpoint suits a client of dialect d.
 func (e *Endpoint) match(d wire.Dialect, now time.Time) fit {
-	if e.declared != 0 {
-		if e.declared == d {
-			return fits
-		}
-		return never
-	}
-	e.mu.Lock()
-	defer e.mu.Unlock()
 	switch {
+	case e.declared == d:
+		return fits
+	case e.declared != 0:
+		return never
 	case e.learnt == 0 || e.learnt == d:
 		return fits
 	case now.Sub(e.learntAt) > relearnAfter:
@@ -66,17 +95,22 @@ const (
 	never
 )
 
-// learn notes the dialect of a message that the endpoint sent.
-func (e *Endpoint) learn(d wire.Dialect) {
-	e.mu.Lock()
-	e.learnt, e.learntAt = d, time.Now()
-	e.mu.Unlock()
+// dialect is the declared or learnt dialect, 0 where neither is known.
+func (e *Endpoint) dialect() wire.Dialect {
+	if e.declared != 0 {
+		return e.declared
+	}
+	return e.learnt
 }
+
+// learn notes the dialect of a message that the endpoint sent.
+func (e *Endpoint) learn(d wire.Dialect) { e.learnt, e.learntAt = d, time.Now() }
 
 // forget drops what was learnt: a daemon that cannot be reached may come back
 // as another.
-func (e *Endpoint) forget() {
-	e.mu.Lock()
-	e.learnt = 0
-	e.mu.Unlock()
+func (e *Endpoint) forget() { e.learnt = 0 }
+
+// well reports whether the endpoint may be chosen while there are others.
+func (e *Endpoint) well(now time.Time) bool {
+	return e.judge.Up() && !e.outlier.Ejected(now) && e.breaker.admits()
 }

@@ -2,10 +2,12 @@ package backend
 
 import (
 	"errors"
-	"net"
 	"sync/atomic"
 	"time"
 
+	"go.uber.org/zap"
+
+	"github.com/pyro-dispatch/pyro-dispatch/health"
 	"github.com/pyro-dispatch/pyro-dispatch/metrics"
 	"github.com/pyro-dispatch/pyro-dispatch/wire"
 )
@@ -17,13 +19,17 @@ type Outcome uint8
 
 // The outcomes.
 const (
-	// Served: the conversation ended as it should, or the client ended it.
+	// Served: the conversation, or the call, ended as it should, or the client
+	// ended it. A pooled connection is free for the next.
 	Served Outcome = iota
 	// Cancelled: the client went, or we stopped, before the endpoint answered.
+	// Nothing was written to a pooled connection.
 	Cancelled
 	// Refused: the daemon answered CONNECTFAIL. That is an answer: validation
-	// failed, the object is unknown, or all its threads are taken.
+	// failed, or the object is unknown.
 	Refused
+	// Saturated: the daemon answered that all its threads are taken.
+	Saturated
 	// OtherDialect: the daemon answered in the protocol of the other library.
 	OtherDialect
 	// Unanswered: no answer to CONNECT in time.
@@ -32,10 +38,18 @@ const (
 	Broken
 	// Garbled: what the endpoint sent is not what Pyro sends.
 	Garbled
+	// Resting: a oneway call was written, and a PING of ours behind it. Nobody
+	// else may have the pooled connection until that is answered.
+	Resting
+	// Spent: served well, but the daemon ties something to the pooled connection
+	// that must end with it, such as a stream.
+	Spent
+	// Abandoned: nobody waits for the reply any more; the daemon works on.
+	Abandoned
 )
 
-// Why an endpoint was given up during the handshake. They are the causes that
-// an UnreachableError lists.
+// Why an endpoint was given up during the handshake, or failed. They are the
+// causes that an UnreachableError lists.
 var (
 	errOtherDialect = errors.New("speaks the other protocol")
 	errUnanswered   = errors.New("did not answer CONNECT in time")
@@ -43,56 +57,227 @@ var (
 	errGarbled      = errors.New("answered CONNECT with something else than Pyro")
 )
 
-// Lease is the right to use one connection to an endpoint. The holder reads
-// and writes Conn, and ends the lease with exactly one Done.
+// failure is what an outcome is to breakers: nil for a success.
+func (o Outcome) failure() error {
+	switch o {
+	case Served, Refused, Resting, Spent:
+		return nil
+	case Unanswered:
+		return errUnanswered
+	case Broken:
+		return errBroken
+	case Garbled:
+		return errGarbled
+	}
+	return errExcluded
+}
+
+// Lease is the right to use one connection to an endpoint. The holder writes to
+// Conn, reads it where it is not pooled, and ends the lease with exactly one
+// Done.
 type Lease struct {
 	Endpoint *Endpoint
-	Conn     net.Conn
-	// AnswerBy is when the cluster's connect_timeout for this endpoint ends.
+	Conn     *Conn
+	// AnswerBy is when the cluster's connect_timeout for this endpoint ends. It
+	// is set in mode session, where the holder makes the handshake.
 	AnswerBy time.Time
+	// Answer is what the daemon answered to the client's own CONNECT, where the
+	// Attempt had one. It is the holder's.
+	Answer []byte
+	// Pings is how many PINGs of ours the daemon may still answer, before it
+	// answers what the holder sends.
+	Pings int
 
+	cluster  *Cluster
 	attempt  *Attempt
-	answered atomic.Bool
+	verdict  verdict
+	judged   bool // the breaker has its verdict
+	answered bool // the CONNECT, in mode session
+	since    time.Time
+	pinned   bool
 	done     atomic.Bool
+	onDown   func()
+}
+
+// newLease makes a lease of a granted connection, under the lock.
+func (c *Cluster) newLease(g grant, a *Attempt) *Lease {
+	l := &Lease{
+		Endpoint: g.endpoint, Conn: g.conn, Pings: g.conn.pings,
+		cluster: c, attempt: a, verdict: g.verdict, since: time.Now(),
+	}
+	g.conn.state, g.conn.pings, g.conn.restsFor = leased, 0, nil
+	a.rest = nil
+	g.endpoint.metrics.Leases.Inc()
+	return l
 }
 
 // Answered says that the endpoint answered the CONNECT in dialect d. An Outcome
 // that is bad news then concerns calls, no longer the handshake.
 func (l *Lease) Answered(d wire.Dialect) {
-	l.answered.Store(true)
+	c := l.cluster
+	c.lock()
+	defer c.unlock()
 	l.Endpoint.learn(d)
+	l.Endpoint.full = fullness{}
+	l.answered = true
 	l.attempt = nil
+	// A session may last for days. The breaker learns now that the endpoint lives.
+	l.judged = true
+	c.judge(l.Endpoint, l.verdict, nil)
 }
 
 // Learn says that the endpoint speaks d, which is not what it was asked in.
-func (l *Lease) Learn(d wire.Dialect) { l.Endpoint.learn(d) }
+func (l *Lease) Learn(d wire.Dialect) {
+	l.cluster.lock()
+	l.Endpoint.learn(d)
+	l.cluster.unlock()
+}
 
-// Done ends the lease: the connection is closed, and the outcome counted. It
-// panics when it is called a second time, since then two owners believed the
-// connection to be theirs.
+// OnDown has f called when the endpoint is found down, and the cluster is to
+// close idle sessions then. f must not block.
+func (l *Lease) OnDown(f func()) {
+	c := l.cluster
+	if !c.cfg.CloseOnDown {
+		return
+	}
+	c.lock()
+	l.onDown = f
+	l.Endpoint.leases[l] = struct{}{}
+	c.unlock()
+}
+
+// Pin asks whether the holder may keep a pooled connection while it has no call
+// under way. It may not where as many are kept as may be.
+func (l *Lease) Pin() bool {
+	c, e := l.cluster, l.Endpoint
+	c.lock()
+	defer c.unlock()
+	if l.pinned {
+		return true
+	}
+	if e.pinned >= c.cfg.MaxPinned {
+		c.metrics.PinsRefused.Inc()
+		return false
+	}
+	l.pinned = true
+	e.pinned++
+	e.metrics.Pinned.Inc()
+	return true
+}
+
+// Done ends the lease. A connection that is not pooled is closed; a pooled one
+// goes back, or is closed, as the outcome says. It panics when it is called a
+// second time, since then two owners believed the connection to be theirs.
 func (l *Lease) Done(o Outcome) {
 	if l.done.Swap(true) {
 		panic("backend: Lease.Done called twice")
 	}
-	l.Conn.Close()
-	l.Endpoint.metrics.Connections.Dec()
-	if l.answered.Load() {
-		return
+	c := l.cluster
+	c.lock()
+	defer c.unlock()
+	e, conn := l.Endpoint, l.Conn
+	e.active--
+	e.metrics.Leases.Dec()
+	if l.pinned {
+		e.pinned--
+		e.metrics.Pinned.Dec()
 	}
-	switch o {
-	case OtherDialect:
-		l.failed(metrics.ConnectOtherDialect, errOtherDialect)
-	case Unanswered:
-		l.failed(metrics.ConnectUnanswered, errUnanswered)
-	case Broken:
-		l.Endpoint.forget()
-		l.failed(metrics.ConnectClosed, errBroken)
-	case Garbled:
-		l.failed(metrics.ConnectGarbled, errGarbled)
+	delete(e.leases, l)
+	l.account(o)
+
+	switch {
+	case o == Saturated:
+		c.filled(e)
+		c.discard(conn)
+	case !conn.Pooled():
+		c.discard(conn)
+	case o == Served, o == Cancelled:
+		c.rest(conn)
+	case o == Resting && !conn.dead:
+		conn.state, conn.since = resting, time.Now()
+		conn.pings = l.Pings + 1
+		conn.restsFor, l.attempt.rest = l.attempt, conn
+		e.resting++
+	case o == Abandoned:
+		c.haunt(conn)
+	default:
+		c.discard(conn)
 	}
 }
 
-func (l *Lease) failed(reason metrics.ConnectFailure, err error) {
-	l.Endpoint.metrics.ConnectFailed(reason)
-	l.attempt.fail(l.Endpoint, err)
+// account tells breaker, outlier detection and metrics.
+func (l *Lease) account(o Outcome) {
+	c, e := l.cluster, l.Endpoint
+	err := o.failure()
+	if o == Broken && (l.answered || l.Conn.Pooled()) && c.cfg.Hops.explains(l.Conn.RemoteAddr(), l.since) {
+		err = errExcluded
+		e.metrics.Explained.Inc()
+	}
+	switch {
+	case !l.judged:
+		l.judged = true
+		c.judge(e, l.verdict, err)
+	case err != nil && !errors.Is(err, errExcluded):
+		v, _ := e.breaker.allow(true)
+		c.judge(e, v, err)
+	}
+	if l.answered || l.Conn.Pooled() {
+		return
+	}
+	a := l.attempt
+	switch o {
+	case OtherDialect:
+		e.metrics.ConnectFailed(metrics.ConnectOtherDialect)
+		a.fail(e, errOtherDialect)
+	case Unanswered:
+		e.metrics.ConnectFailed(metrics.ConnectUnanswered)
+		a.fail(e, errUnanswered)
+	case Broken:
+		e.forget()
+		e.metrics.ConnectFailed(metrics.ConnectClosed)
+		a.fail(e, errBroken)
+	case Garbled:
+		e.metrics.ConnectFailed(metrics.ConnectGarbled)
+		a.fail(e, errGarbled)
+	case Saturated:
+		delete(a.tried, e) // it is well, and may have room when its turn comes again
+	}
+}
+
+// endSlot ends a slot that never became a lease.
+func (c *Cluster) endSlot(e *Endpoint, v verdict, err error) {
+	e.active--
+	c.judge(e, v, err)
+}
+
+// judge tells breaker and outlier detection how something ended: err is nil for
+// a success, and errExcluded where it says nothing about the endpoint.
+func (c *Cluster) judge(e *Endpoint, v verdict, err error) {
+	v.end(err)
+	if errors.Is(err, errExcluded) || c.cfg.Outlier.Ejection == 0 {
+		return
+	}
+	now := time.Now()
+	if !e.outlier.Observe(now, err != nil) {
+		return
+	}
+	ejected := 0
+	for _, other := range c.members {
+		if other.outlier.Ejected(now) {
+			ejected++
+		}
+	}
+	if !health.MayEject(ejected, len(c.members), c.cfg.MaxEjected) {
+		c.metrics.EjectionsRefused.Inc()
+		return
+	}
+	until := e.outlier.Eject(now)
+	e.upSince = until
+	e.metrics.Ejections.Inc()
+	why := e.outlier.Why()
+	c.note(func() {
+		c.log.Warn("endpoint ejected", zap.Stringer("endpoint", e.Address),
+			zap.Stringer("cause", why), zap.Duration("for", until.Sub(now)))
+	})
+	c.weigh()
 }

@@ -42,21 +42,22 @@ type rig struct {
 
 // newRig makes a rig of endpoints with undeclared dialects.
 func newRig(endpoints ...string) *rig {
-	configs := make([]EndpointConfig, len(endpoints))
+	configs := make([]Member, len(endpoints))
 	for i, addr := range endpoints {
 		configs[i].Address = Address{Network: "tcp", Addr: addr}
 	}
 	return newRigOf(configs...)
 }
 
-func newRigOf(endpoints ...EndpointConfig) *rig {
+func newRigOf(endpoints ...Member) *rig {
 	r := &rig{
 		network: &pyrotest.Network{Backlog: 4096}, // connections need not be accepted
 		set:     metrics.New(metrics.Build{}),
 	}
-	r.Cluster = NewCluster(ClusterConfig{
+	r.Cluster = NewCluster(Config{
 		Name:           "lab",
-		Endpoints:      endpoints,
+		Members:        endpoints,
+		Retries:        -1,
 		ConnectTimeout: connectTimeout,
 		Dialer:         r,
 		Metrics:        r.set,
@@ -138,7 +139,7 @@ func (r *rig) wantNoneOpen(t *testing.T) {
 
 // learnt makes the endpoints known to speak d, as clients before would have.
 func (r *rig) learnt(d wire.Dialect, addresses ...string) {
-	for _, e := range r.endpoints {
+	for _, e := range r.members {
 		for _, addr := range addresses {
 			if e.Address.Addr == addr {
 				e.learn(d)

@@ -1,6 +1,7 @@
 package backend
 
 import (
+	"fmt"
 	"strings"
 	"sync"
 	"testing"
@@ -98,9 +99,9 @@ func TestTurns(t *testing.T) {
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			var configs []EndpointConfig
+			var configs []Member
 			for _, addr := range addrABCD[:test.n] {
-				configs = append(configs, EndpointConfig{
+				configs = append(configs, Member{
 					Address: Address{Network: "tcp", Addr: addr},
 					Dialect: test.declared[addr],
 				})
@@ -212,16 +213,22 @@ func TestFairSharesBesideBlackHole(t *testing.T) {
 // BenchmarkPick is the cost of the choice in a cluster of which half speaks the
 // other dialect.
 func BenchmarkPick(b *testing.B) {
-	r := newRigOf()
-	for i := range 100 {
-		r.endpoints = append(r.endpoints, &Endpoint{declared: []wire.Dialect{v48, v502}[i/50]})
+	members := make([]Member, 100)
+	for i := range members {
+		members[i] = Member{
+			Address: Address{Network: "tcp", Addr: fmt.Sprintf("192.0.2.%d:9999", i)},
+			Dialect: []wire.Dialect{v48, v502}[i/50],
+		}
 	}
+	r := newRigOf(members...)
 	b.RunParallel(func(pb *testing.PB) {
 		a := &Attempt{Dialect: v502}
 		for pb.Next() {
-			if r.pick(a) == nil {
+			r.lock()
+			if e, _ := r.choose(a, time.Now()); e == nil {
 				b.Error("nothing picked")
 			}
+			r.unlock()
 		}
 	})
 }

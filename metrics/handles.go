@@ -114,26 +114,3 @@ func (l *Listener) Ended(reason string) {
 func (l *Listener) Rejected(reason string) {
 	l.set.rejected.WithLabelValues(l.name, reason).Inc()
 }
-
-// Endpoint counts what happens at one endpoint of a cluster.
-type Endpoint struct {
-	set               *Set
-	cluster, endpoint string
-	Connections       prometheus.Gauge
-}
-
-// Endpoint gives the collectors of an endpoint, named by its address.
-func (s *Set) Endpoint(cluster, endpoint string) *Endpoint {
-	for _, reason := range connectFailures {
-		s.failures.WithLabelValues(cluster, endpoint, string(reason))
-	}
-	return &Endpoint{
-		set: s, cluster: cluster, endpoint: endpoint,
-		Connections: s.endpoints.WithLabelValues(cluster, endpoint),
-	}
-}
-
-// ConnectFailed counts a failed connection or handshake.
-func (e *Endpoint) ConnectFailed(reason ConnectFailure) {
-	e.set.failures.WithLabelValues(e.cluster, e.endpoint, string(reason)).Inc()
-}

@@ -29,6 +29,7 @@ type Set struct {
 	refusals   *prometheus.CounterVec
 	failures   *prometheus.CounterVec
 	endpoints  *prometheus.GaugeVec
+	clusters   clusterVecs
 	bufferUse  prometheus.Gauge
 	bufferMax  prometheus.Gauge
 	bufferWait prometheus.Counter
@@ -53,6 +54,11 @@ func New(b Build) *Set {
 		s.Registry.MustRegister(v)
 		return v
 	}
+	times := func(name, help string, buckets []float64, labels ...string) *prometheus.HistogramVec {
+		v := prometheus.NewHistogramVec(prometheus.HistogramOpts{Namespace: namespace, Name: name, Help: help, Buckets: buckets}, labels)
+		s.Registry.MustRegister(v)
+		return v
+	}
 	s.sessions = gauge("sessions", "Client connections open now.", "listener")
 	s.sessionsLimit = gauge("sessions_limit", "Client connections allowed at once: max_sessions, or less where descriptors are short.", "listener")
 	s.sessionsStarted = counter("sessions_started_total", "Client connections accepted.", "listener")
@@ -62,16 +68,12 @@ func New(b Build) *Set {
 
 	s.calls = counter("calls_total", "Calls and pings ended, by outcome.", "route", "cluster", "outcome")
 	s.inFlight = gauge("calls_in_flight", "Calls and pings sent to an endpoint and not yet answered.", "route", "cluster")
-	s.duration = prometheus.NewHistogramVec(prometheus.HistogramOpts{
-		Namespace: namespace, Name: "call_duration_seconds",
-		Help:    "Time from the last byte of a request to the last byte of its reply.",
-		Buckets: callBuckets,
-	}, []string{"route", "cluster"})
-	s.Registry.MustRegister(s.duration)
+	s.duration = times("call_duration_seconds", "Time from the last byte of a request to the last byte of its reply.", callBuckets, "route", "cluster")
 	s.bytes = counter("relayed_bytes_total", "Bytes sent on: request, from clients to endpoints; reply, back.", "route", "cluster", "direction")
 	s.refusals = counter("connects_refused_total", "Handshakes refused by a daemon and passed on to the client.", "route", "cluster")
 	s.failures = counter("connect_failures_total", "Endpoints that could not be connected, or did not answer a handshake as they should, by reason.", "cluster", "endpoint", "reason")
 	s.endpoints = gauge("endpoint_connections", "Connections open to an endpoint.", "cluster", "endpoint")
+	s.clusters = newClusterVecs(counter, gauge, times)
 	s.bufferUse = gauge("buffer_memory_bytes", "Memory reserved for requests that are not complete yet.").WithLabelValues()
 	s.bufferMax = gauge("buffer_memory_limit_bytes", "The limit of buffer_memory_bytes.").WithLabelValues()
 	s.bufferWait = counter("buffer_memory_waits_total", "Times that reading from a client paused until buffer memory was free.").WithLabelValues()

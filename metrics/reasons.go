@@ -58,3 +58,23 @@ var rejectReasons = []string{
 	"sessions_limit",            // As many sessions as the listener may have, or the listener is stopping.
 	"sessions_per_source_limit", // As many sessions as one source address may have.
 }
+
+// breakerStates are the states of endpoint_breaker_transitions_total, as
+// gobreaker names them.
+var breakerStates = []string{
+	"closed",    // Calls go to the endpoint.
+	"open",      // None does, unless there is no other endpoint.
+	"half-open", // A few do, to find out.
+}
+
+// checkResults are the results of health_checks_total. Package health decides
+// which one it is.
+var checkResults = []string{
+	"alive",         // The daemon accepted the CONNECT and answered a PING.
+	"saturated",     // It has no free workers. That says nothing about its health.
+	"refused",       // It refused the handshake, or the object.
+	"other dialect", // It answered in the protocol of the other library.
+	"unanswered",    // No answer within the timeout, or no connection.
+	"closed",        // Nobody listens, or the connection ended before the answer did.
+	"garbled",       // The answer was not one of Pyro.
+}

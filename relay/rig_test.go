@@ -150,9 +150,9 @@ func (r *rig) listener(ln net.Listener, name string, table func() *router.Table)
 
 // table starts the daemons and makes the one route to them.
 func (r *rig) table() func() *router.Table {
-	var endpoints []backend.EndpointConfig
+	var endpoints []backend.Member
 	add := func(a net.Addr, d wire.Dialect) {
-		endpoints = append(endpoints, backend.EndpointConfig{
+		endpoints = append(endpoints, backend.Member{
 			Address: backend.Address{Network: a.Network(), Addr: a.String()},
 			Dialect: d,
 		})
@@ -175,9 +175,10 @@ func (r *rig) table() func() *router.Table {
 	for _, a := range r.setup.Endpoints {
 		add(a, 0)
 	}
-	cluster := backend.NewCluster(backend.ClusterConfig{
+	cluster := backend.NewCluster(backend.Config{
 		Name:           "cluster",
-		Endpoints:      endpoints,
+		Members:        endpoints,
+		Retries:        -1,
 		ConnectTimeout: r.setup.ConnectTimeout,
 		Dialer:         r.setup.Back,
 		Metrics:        r.set,

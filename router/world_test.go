@@ -75,9 +75,9 @@ func endpoint(i int) backend.Address {
 // again is the world with a cluster that has learnt nothing. Metrics go on.
 func (w *world) again() *world {
 	fresh := *w
-	c := backend.ClusterConfig{Name: "cluster", Dialer: w.dialer, Metrics: w.set, ConnectTimeout: time.Minute}
+	c := backend.Config{Name: "cluster", Dialer: w.dialer, Metrics: w.set, ConnectTimeout: time.Minute, Retries: -1}
 	for i := range w.endpoints {
-		c.Endpoints = append(c.Endpoints, backend.EndpointConfig{Address: endpoint(i + 1)})
+		c.Members = append(c.Members, backend.Member{Address: endpoint(i + 1)})
 	}
 	clear(w.dialer)
 	fresh.cluster = backend.NewCluster(c)

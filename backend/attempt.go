@@ -1,0 +1,103 @@
+package backend
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/pyro-dispatch/pyro-dispatch/wire"
+)
+
+// Attempt is one client's search for an endpoint: it remembers which were
+// tried, and why they failed, so that each is tried once. In mode call a client
+// keeps its Attempt from call to call (Again), since it also remembers where
+// the client has to stay. Its zero value with a Dialect is ready for use in mode
+// session. One goroutine at a time may use it, and none while a search is under
+// way.
+type Attempt struct {
+	Dialect wire.Dialect
+	// HashKey is what a cluster with hash balancing goes by.
+	HashKey uint64
+	// Handshake is what connections must have been made with, in mode call; nil
+	// in mode session.
+	Handshake *Handshake
+	// Connect is the client's own CONNECT where a daemon has to see it: the
+	// answer comes with the lease. nil where Handshake stands for it.
+	Connect []byte
+	// Nested: the call is made by a method that another call waits for, so it may
+	// use what is kept for such calls.
+	Nested bool
+
+	home     *Endpoint // where its stream lives
+	rest     *Conn     // where its oneway call may still run
+	group    answerID  // of endpoints with the metadata that the client was told; zero: any
+	tried    map[*Endpoint]bool
+	failures []error
+}
+
+// Again begins another search, for the client's next call.
+func (a *Attempt) Again() {
+	clear(a.tried)
+	a.failures = nil
+}
+
+// Stay keeps the client on the endpoint of l: a stream of its lives there.
+func (a *Attempt) Stay(l *Lease) { a.home = l.Endpoint }
+
+func (a *Attempt) try(e *Endpoint) {
+	if a.tried == nil {
+		a.tried = make(map[*Endpoint]bool)
+	}
+	a.tried[e] = true
+}
+
+func (a *Attempt) fail(e *Endpoint, err error) {
+	a.failures = append(a.failures, fmt.Errorf("%s: %w", e.Address, err))
+}
+
+// Why there is no lease.
+var (
+	// ErrUnreachable: as many endpoints as may be tried were tried, and none
+	// could be used. An *UnreachableError wraps it.
+	ErrUnreachable = errors.New("no endpoint reachable")
+	// ErrQueueFull: no endpoint had room, and as many wait already as may.
+	ErrQueueFull = errors.New("queue full")
+	// ErrQueueTimeout: no endpoint had room within queue_timeout.
+	ErrQueueTimeout = errors.New("no endpoint had room in time")
+	// ErrNoBudget: the call might be sent again, but too many have been lately.
+	ErrNoBudget = errors.New("retry budget used up")
+)
+
+// UnreachableError is an ErrUnreachable with what went wrong at each endpoint.
+type UnreachableError struct {
+	Cluster  string
+	Dialect  wire.Dialect
+	Failures []error
+}
+
+func (e *UnreachableError) Error() string {
+	if len(e.Failures) == 0 {
+		return fmt.Sprintf("cluster %s: %v: none speaks %s", e.Cluster, ErrUnreachable, e.Dialect)
+	}
+	texts := make([]string, len(e.Failures))
+	for i, f := range e.Failures {
+		texts[i] = f.Error()
+	}
+	return fmt.Sprintf("cluster %s: %v: %s", e.Cluster, ErrUnreachable, strings.Join(texts, "; "))
+}
+
+// Unwrap gives ErrUnreachable and the causes.
+func (e *UnreachableError) Unwrap() []error {
+	return append([]error{ErrUnreachable}, e.Failures...)
+}
+
+// RefusedError says that a daemon refused the client's handshake. That is an
+// answer, which the client should get: Answer is the whole CONNECTFAIL.
+type RefusedError struct {
+	Endpoint *Endpoint
+	Answer   []byte
+}
+
+func (e *RefusedError) Error() string {
+	return fmt.Sprintf("%s refused the handshake", e.Endpoint.Address)
+}

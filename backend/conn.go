@@ -1,0 +1,109 @@
+package backend
+
+import (
+	"net"
+	"sync"
+	"syscall"
+	"time"
+)
+
+// Conn is a connection to an endpoint. While it is leased, it is the holder's
+// to write; a pooled one is read by its Reader from the beginning to the end,
+// whoever holds it, so that its end is noticed while it is idle.
+type Conn struct {
+	net.Conn
+	Endpoint *Endpoint
+	// Reader is the driver's. It is set by Config.Adopt, once, and only
+	// for pooled connections.
+	Reader any
+
+	cluster   *Cluster
+	handshake *Handshake // that it was made with; nil: not pooled
+	answer    answerID   // what the daemon said to it
+	raw       syscall.RawConn
+	peek      func(fd uintptr)
+	peeked    bool
+
+	closing sync.Once
+	ended   chan struct{} // closed when the daemon has closed, or we have
+
+	// The cluster's lock is for all that follows.
+
+	state    connState
+	dead     bool      // ended while leased
+	since    time.Time // in this state
+	retire   time.Time // when it is too old to be used again; zero: never
+	pings    int       // of ours, which the daemon has not answered
+	restsFor *Attempt  // whose oneway call may still run on it
+	limit    *time.Timer
+}
+
+type connState uint8
+
+const (
+	leased connState = iota
+	idle
+	resting
+	ghost
+	closed
+)
+
+func newConn(c *Cluster, e *Endpoint, nc net.Conn, h *Handshake) *Conn {
+	conn := &Conn{Conn: nc, Endpoint: e, cluster: c, handshake: h, ended: make(chan struct{})}
+	if sc, ok := nc.(syscall.Conn); ok && h != nil {
+		if raw, err := sc.SyscallConn(); err == nil {
+			conn.raw = raw
+			conn.peek = conn.look // made once: a pooled connection is looked at before each use
+		}
+	}
+	return conn
+}
+
+// Pooled reports whether the connection outlives its lease.
+func (c *Conn) Pooled() bool { return c.handshake != nil }
+
+// Close closes the connection. More than once does no harm.
+func (c *Conn) Close() error {
+	err := c.Conn.Close()
+	c.closing.Do(func() { close(c.ended) })
+	return err
+}
+
+// Ended is called by the Reader when it has come upon the end of the connection,
+// or what no daemon sends unasked. It reports whether the connection is leased:
+// then the holder must hear of it too.
+func (c *Conn) Ended() (isLeased bool) {
+	cl := c.cluster
+	cl.lock()
+	defer cl.unlock()
+	if c.state == leased {
+		c.dead = true
+		return true
+	}
+	cl.discard(c)
+	return false
+}
+
+// Pong is called by the Reader when a daemon has answered a PING of ours on a
+// connection that is not leased.
+func (c *Conn) Pong() {
+	cl := c.cluster
+	cl.lock()
+	defer cl.unlock()
+	if c.state != resting {
+		return // leased again meanwhile: whoever holds it knows that pongs may be missing
+	}
+	if c.pings--; c.pings <= 0 {
+		c.Endpoint.resting--
+		cl.rest(c)
+	}
+}
+
+// closeWrite tells the daemon that nothing more will come.
+func (c *Conn) closeWrite() {
+	if h, ok := c.Conn.(interface{ CloseWrite() error }); ok {
+		h.CloseWrite() // fails only where the connection is gone anyway
+		return
+	}
+	c.Close()
+}

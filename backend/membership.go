@@ -1,0 +1,205 @@
+package backend
+
+import (
+	"math/rand/v2"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/pyro-dispatch/pyro-dispatch/balance"
+	"github.com/pyro-dispatch/pyro-dispatch/health"
+	"github.com/pyro-dispatch/pyro-dispatch/wire"
+)
+
+// SetMembers tells the cluster what source i knows: 0 is the configuration, the
+// others are those of Config.Sources, from 1. All sources' members together are
+// the cluster's; of an address that several name the first one's word counts.
+// What is no longer named takes nothing new, and keeps what it has until that
+// ends by itself.
+func (c *Cluster) SetMembers(i int, members []Member) {
+	c.lock()
+	defer c.unlock()
+	c.known = c.known || i > 0
+	c.bySource[i] = members
+	old := make(map[Address]*Endpoint, len(c.members)+len(c.leaving))
+	for _, e := range c.members {
+		old[e.Address] = e
+	}
+	for e := range c.leaving {
+		old[e.Address] = e
+	}
+	var next []*Endpoint
+	named := make(map[*Endpoint]bool)
+	for _, list := range c.bySource {
+		for _, m := range list {
+			e := old[m.Address]
+			switch {
+			case e == nil:
+				e = c.newEndpoint(m)
+				old[m.Address] = e
+			case named[e]:
+				continue
+			case e.gone:
+				c.welcomeBack(e)
+			}
+			named[e] = true
+			e.weight, e.declared = max(1, m.Weight), m.Dialect
+			next = append(next, e)
+		}
+	}
+	for _, e := range c.members {
+		if !named[e] {
+			c.dismiss(e)
+		}
+	}
+	c.members = next
+	c.repick()
+	c.serveAll()
+}
+
+func (c *Cluster) newEndpoint(m Member) *Endpoint {
+	e := &Endpoint{
+		Address: m.Address,
+		metrics: c.cfg.Metrics.Endpoint(c.name, m.Address.String()),
+		judge:   health.NewJudge(c.cfg.Health.Rise, c.cfg.Health.Fall),
+		outlier: health.NewOutlier(c.cfg.Outlier),
+		answers: make(map[*Handshake]answerID),
+		leases:  make(map[*Lease]struct{}),
+	}
+	e.breaker = newBreaker(c, e)
+	if len(c.members) > 0 { // one of the first is not news
+		e.upSince = time.Now()
+		c.note(func() { c.log.Info("endpoint added", zap.Stringer("endpoint", e.Address)) })
+	}
+	c.startChecks(e)
+	return e
+}
+
+// welcomeBack takes in an endpoint that had vanished and is still in use.
+func (c *Cluster) welcomeBack(e *Endpoint) {
+	delete(c.leaving, e)
+	e.gone = false
+	e.upSince = time.Now()
+	c.startChecks(e)
+	c.note(func() { c.log.Info("endpoint is back", zap.Stringer("endpoint", e.Address)) })
+}
+
+// dismiss lets an endpoint go that no source names any more.
+func (c *Cluster) dismiss(e *Endpoint) {
+	e.gone = true
+	if e.stop != nil {
+		e.stop()
+		e.stop = nil
+	}
+	c.note(func() {
+		c.log.Info("endpoint removed: it drains", zap.Stringer("endpoint", e.Address))
+	})
+	c.leaving[e] = struct{}{}
+	for len(e.idle) > 0 {
+		c.discard(e.idle[0])
+	}
+	c.forgetGone(e)
+}
+
+// forgetGone drops an endpoint that has vanished, when nothing is left of it.
+func (c *Cluster) forgetGone(e *Endpoint) {
+	if e.gone && e.conns == 0 {
+		delete(c.leaving, e)
+		e.metrics.Remove()
+	}
+}
+
+// repick makes the pickers anew where members, weights or ramps have changed.
+func (c *Cluster) repick() {
+	clear(c.pickers)
+	c.weigh()
+}
+
+// picker is the one for a dialect: the turns of either do not depend on how many
+// clients of the other come.
+func (c *Cluster) picker(d wire.Dialect) balance.Picker {
+	if p := c.pickers[d]; p != nil {
+		return p
+	}
+	weights := make([]int, len(c.members))
+	for i, e := range c.members {
+		weights[i] = e.weight
+	}
+	var p balance.Picker
+	switch c.cfg.Balance {
+	case LeastRequest:
+		p = balance.NewLeastRequest(weights, c.load, c.rampOf(), rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64())))
+	case Hash:
+		names := make([]string, len(c.members))
+		for i, e := range c.members {
+			names[i] = e.Address.String()
+		}
+		p = balance.NewHash(names, weights)
+	default:
+		p = balance.NewRoundRobin(weights, c.rampOf())
+	}
+	c.pickers[d] = p
+	return p
+}
+
+// load is how many calls or sessions an endpoint has, those included that were
+// given up while it was at work for us.
+func (c *Cluster) load(i int) int { return c.members[i].busy() }
+
+// rampOf gives slow start's factor, nil where there is none.
+func (c *Cluster) rampOf() func(int) float64 {
+	if c.cfg.SlowStart == 0 {
+		return nil
+	}
+	return func(i int) float64 {
+		e := c.members[i]
+		if e.upSince.IsZero() {
+			return 1
+		}
+		since := c.asked.now.Sub(e.upSince)
+		if since >= c.cfg.SlowStart {
+			e.upSince = time.Time{}
+			return 1
+		}
+		return health.Ramp(since, c.cfg.SlowStart)
+	}
+}
+
+// weigh looks whether so few endpoints are well that all must be used.
+func (c *Cluster) weigh() {
+	now := time.Now()
+	good, all := 0, 0
+	for _, e := range c.members {
+		if e.drained {
+			continue
+		}
+		all++
+		if e.judge.Up() && !e.outlier.Ejected(now) {
+			good++
+		}
+		e.metrics.Up.Set(b2f(e.judge.Up()))
+		e.metrics.Ejected.Set(b2f(e.outlier.Ejected(now)))
+	}
+	c.metrics.Members.Set(float64(len(c.members)))
+	c.metrics.Healthy.Set(float64(good))
+	panicking := health.Panic(good, all, c.cfg.PanicThreshold)
+	if panicking == c.panicking {
+		return
+	}
+	c.panicking = panicking
+	c.metrics.Panic.Set(b2f(panicking))
+	c.note(func() {
+		if panicking {
+			c.log.Warn("too few endpoints are well: all are used", zap.Int("well", good), zap.Int("endpoints", all))
+		} else {
+			c.log.Info("enough endpoints are well again", zap.Int("well", good), zap.Int("endpoints", all))
+		}
+	})
+}
+
+func b2f(b bool) float64 {
+	if b {
+		return 1
+	}
+	return 0
+}

@@ -1,0 +1,228 @@
+package backend
+
+import (
+	"context"
+	"slices"
+	"time"
+)
+
+// takeIdle takes an idle connection out of the pool that serves a, nil where
+// there is none. One that has ended, or is too old, is dropped on the way: it
+// costs nobody a call.
+func (c *Cluster) takeIdle(e *Endpoint, a *Attempt) *Conn {
+	if a.Handshake == nil || a.Connect != nil {
+		return nil
+	}
+	now := time.Now()
+	for i := len(e.idle) - 1; i >= 0; i-- {
+		conn := e.idle[i]
+		if !conn.serves(a) {
+			continue
+		}
+		if !conn.retire.IsZero() && now.After(conn.retire) || !conn.alive() {
+			c.discard(conn)
+			continue
+		}
+		e.idle = slices.Delete(e.idle, i, i+1)
+		return conn
+	}
+	return nil
+}
+
+// serves reports whether the connection was made with the client's handshake, to
+// a daemon of the version that the client knows.
+func (conn *Conn) serves(a *Attempt) bool {
+	group := groupOf(a)
+	return conn.handshake == a.Handshake && (group == answerID{} || group == conn.answer)
+}
+
+// hasIdle reports whether takeIdle may find something.
+func (e *Endpoint) hasIdle(a *Attempt) bool {
+	if a.Handshake == nil || a.Connect != nil {
+		return false
+	}
+	for i := len(e.idle) - 1; i >= 0; i-- {
+		if e.idle[i].serves(a) {
+			return true
+		}
+	}
+	return false
+}
+
+// rest puts a pooled connection with nothing under way back into the pool, or
+// closes it where it is of no more use.
+func (c *Cluster) rest(conn *Conn) {
+	e := conn.Endpoint
+	now := time.Now()
+	conn.restsFor, conn.since, conn.pings = nil, now, 0
+	if conn.dead || e.gone || e.drained || c.stopped || !conn.retire.IsZero() && now.After(conn.retire) {
+		conn.state = leased // in none of the lists
+		c.discard(conn)
+		return
+	}
+	conn.state = idle
+	e.idle = append(e.idle, conn)
+	c.freed(e)
+}
+
+// evict takes the connection out of the pool that was used longest ago. The
+// caller closes it.
+func (c *Cluster) evict(e *Endpoint) *Conn {
+	conn := e.idle[0]
+	e.idle = slices.Delete(e.idle, 0, 1)
+	c.closed(conn)
+	return conn
+}
+
+// discard drops a connection, in whatever state it is, from its list and closes
+// it. It does nothing about one that is dropped already, except to close it.
+func (c *Cluster) discard(conn *Conn) {
+	e := conn.Endpoint
+	switch conn.state {
+	case closed:
+		c.note(func() { conn.Close() })
+		return
+	case idle:
+		e.idle = slices.DeleteFunc(e.idle, func(other *Conn) bool { return other == conn })
+	case resting:
+		e.resting--
+	case ghost:
+		e.ghosts--
+		e.metrics.Ghosts.Dec()
+	}
+	c.closed(conn)
+	c.note(func() { conn.Close() })
+	c.forgetGone(e)
+	c.freed(e)
+}
+
+// closed counts out a connection that will be closed.
+func (c *Cluster) closed(conn *Conn) {
+	conn.state = closed
+	if conn.limit != nil {
+		conn.limit.Stop()
+	}
+	e := conn.Endpoint
+	e.conns--
+	e.metrics.Connections.Dec()
+	if h := conn.handshake; h != nil {
+		h.conns--
+		c.dropUnused(h)
+	}
+}
+
+// haunt keeps a connection whose call was given up until the daemon is done with
+// it: it goes on working, and must go on counting. Its Reader drops what comes.
+func (c *Cluster) haunt(conn *Conn) {
+	e := conn.Endpoint
+	if conn.dead || conn.Reader == nil || c.cfg.GhostTimeout == 0 {
+		c.discard(conn)
+		return
+	}
+	conn.state, conn.since = ghost, time.Now()
+	e.ghosts++
+	e.metrics.Ghosts.Inc()
+	conn.limit = time.AfterFunc(c.cfg.GhostTimeout, func() {
+		c.lock()
+		c.discard(conn)
+		c.unlock()
+	})
+	c.note(conn.closeWrite)
+}
+
+// Haunting reports whether what comes on the connection is for nobody.
+func (c *Conn) Haunting() bool {
+	c.cluster.lock()
+	defer c.cluster.unlock()
+	return c.state == ghost || c.state == closed
+}
+
+// tendEvery is how often a cluster looks after itself.
+const tendEvery = time.Second
+
+// tend looks after pools and what changes by time alone, until ctx ends.
+func (c *Cluster) tend(ctx context.Context) {
+	ticker := time.NewTicker(tendEvery)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case now := <-ticker.C:
+			if c.cfg.IdleTimeout > 0 {
+				c.closeIdle(now.Add(-c.cfg.IdleTimeout))
+			}
+			c.lock()
+			c.weigh()
+			c.unlock()
+			c.replenish(ctx)
+		}
+	}
+}
+
+// closeIdle closes the connections that have been idle since before.
+func (c *Cluster) closeIdle(before time.Time) {
+	c.lock()
+	defer c.unlock()
+	for _, e := range c.members {
+		for len(e.idle) > 0 && e.idle[0].since.Before(before) {
+			c.discard(e.idle[0])
+		}
+	}
+}
+
+// replenish opens connections where there are fewer than min_idle and clients
+// have been before: a handshake to open them with is known from those.
+func (c *Cluster) replenish(ctx context.Context) {
+	if c.cfg.MinIdle == 0 {
+		return
+	}
+	now := time.Now()
+	c.lock()
+	var wanted []*Attempt
+	for _, h := range c.handshakes {
+		if h.users == 0 || h.Signed {
+			continue
+		}
+		for _, e := range c.members {
+			a := &Attempt{Dialect: h.Dialect, Handshake: h, home: e}
+			have := 0
+			for _, conn := range e.idle {
+				if conn.handshake == h {
+					have++
+				}
+			}
+			most, _ := c.most(e, now)
+			if have < c.cfg.MinIdle && (most == unlimited || e.conns < most) && e.well(now) && !e.drained && e.match(h.Dialect, now) == fits {
+				h.users++
+				wanted = append(wanted, a)
+			}
+		}
+	}
+	c.unlock()
+	for _, a := range wanted {
+		c.warm(ctx, a)
+	}
+}
+
+// warm opens one connection of a's handshake to a's home and puts it into the
+// pool.
+func (c *Cluster) warm(ctx context.Context, a *Attempt) {
+	defer c.Leave(a.Handshake)
+	e := a.home
+	c.lock()
+	v, ok := e.breaker.allow(false)
+	if !ok || e.gone {
+		if ok {
+			v.end(errExcluded)
+		}
+		c.unlock()
+		return
+	}
+	e.active++
+	e.conns++
+	c.unlock()
+	if l, _ := c.open(ctx, a, grant{endpoint: e, verdict: v}); l != nil {
+		l.Done(Served)
+	}
+}
