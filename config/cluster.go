@@ -34,10 +34,11 @@ type Cluster struct {
 	// info of a blob call. `annotation:ABCD`: the value of the annotation with
 	// these four characters. Where a call lacks it, the object id counts.
 	HashBy HashBy `yaml:"hash_by"`
-	// The most connections to one endpoint. Keep it below the daemon's
-	// THREADPOOL_SIZE, of which each connection takes one thread. `0`: 32 where a
-	// route of mode `call` leads to the cluster, for Pyro's default pools have 40
-	// and 80 threads; otherwise no limit. At most 100000.
+	// The most connections to one endpoint, those of sessions included. Keep it
+	// below the daemon's THREADPOOL_SIZE, as each connection takes one thread.
+	// `0`: 32 where a route of mode `call` leads to the cluster, since Pyro4's
+	// daemons have 40 threads and Pyro5's 80, unless told otherwise; no limit
+	// elsewhere. At most 100000.
 	MaxConnections int `yaml:"max_connections"`
 	// How many of `max_connections` are kept for nested calls, those that a
 	// daemon makes while it serves one of ours. Without them such a call could
@@ -61,9 +62,9 @@ type Cluster struct {
 	Queue int `yaml:"queue"`
 	// How long one of them waits before it is refused. From 1ms to 1h.
 	QueueTimeout time.Duration `yaml:"queue_timeout"`
-	// Mode `call`: idle connections that are kept for each endpoint and handshake
-	// in use, beyond `idle_timeout`. The daemon has a thread less for each. At
-	// most `max_connections`.
+	// Mode `call`: how many idle connections, for each endpoint and handshake in
+	// use, `idle_timeout` does not close. The daemon has a thread less for each.
+	// At most `max_connections`.
 	MinIdle int `yaml:"min_idle"`
 	// Mode `call`: a shared connection that was idle this long is closed. Keep it
 	// below the daemon's COMMTIMEOUT, if it has one: the daemon closes what is
@@ -132,7 +133,8 @@ type DNS struct {
 	// weight, and only those of the best priority are used.
 	Type DNSType `yaml:"type"`
 	// How long an answer counts before the name is looked up again. Where that
-	// fails, the last answer stays. From 1s to 24h.
+	// fails, the last answer stays; that there is no such name is believed after a
+	// minute. From 1s to 24h.
 	Interval time.Duration `yaml:"interval"`
 }
 
@@ -202,7 +204,7 @@ type Outlier struct {
 	// The time over which the ratio is taken. From 1s to 1h.
 	Window time.Duration `yaml:"window"`
 	// How long the first ejection lasts; the second in a row lasts twice as long,
-	// and so on. From 100ms to 24h.
+	// the third three times, and so on. From 100ms to 24h.
 	Ejection time.Duration `yaml:"ejection"`
 	// The longest ejection. At least `ejection`, at most 24h.
 	MaxEjection time.Duration `yaml:"max_ejection"`

@@ -129,21 +129,21 @@ type Route struct {
 	// `session`: each client has a connection to a daemon of its own, from its
 	// CONNECT to its end, as without the dispatcher. `call`: clients share
 	// connections, and each call is balanced by itself, so that thousands of
-	// clients can be connected to a daemon with few threads. It is your word that
-	// the objects of this route keep nothing between the calls of one connection:
-	// in a class with `instance_mode="session"` (the default of registered
-	// classes) the clients would share instances, and tracked resources, the
-	// daemon's `current_context.client` and what a `validateHandshake` notes of
-	// a connection are shared too. Calls of `Pyro.Daemon` look like all others,
-	// and are balanced with them. A client that iterates over a stream keeps one
-	// connection to itself (see `max_pinned` of the cluster).
+	// clients can be connected to a daemon with few threads. It requires that the
+	// objects of this route keep nothing between the calls of one connection,
+	// which only you can know: clients would share the instances of a class with
+	// `instance_mode="session"` (the default of registered classes), as well as
+	// tracked resources and all else that a daemon notes for a connection, and a
+	// client's next call may reach another daemon. Calls of `Pyro.Daemon` look
+	// like all others, and are balanced with them. A client that iterates over a
+	// stream keeps one connection to itself (see `max_pinned` of the cluster).
 	Mode Mode `yaml:"mode"`
-	// Only with `mode: call`. `true`: a call of which bytes have reached a daemon
-	// that then failed is sent again to another, within the cluster's `retries`
+	// Only with `mode: call`. `true`: a call that fails after its bytes have
+	// reached a daemon is sent again to another, within the cluster's `retries`
 	// and `retry_budget`. It means every method that this route reaches, as the
-	// dispatcher does not see which one is called, and any of them may run
-	// twice. Without it a call is sent again only while none of its bytes was
-	// written, and so never runs twice.
+	// dispatcher does not see which one is called, and a call may run twice.
+	// `false`: a call is sent again only while none of its bytes was written, and
+	// so never runs twice.
 	Idempotent bool `yaml:"idempotent"`
 	// Only with `mode: call`. `true`: a daemon's answer to a CONNECT also answers
 	// equal CONNECTs, from any client, for the cluster's `handshake_ttl`. What

@@ -51,9 +51,11 @@ type ConsulTLS struct {
 // empty.
 type Discover struct {
 	// Every service with this tag becomes a cluster and a route to it, both with
-	// the service's name. Its meta says the rest, as `pyro-object` and
-	// `pyro-mode`. What is in conflict with this file is left out and logged.
-	// Without it, nothing is discovered.
+	// the service's name. The meta of its instances says the rest: `pyro-object`,
+	// the patterns of the route (without it, the service's name), `pyro-mode`,
+	// `pyro-balance`, `pyro-max-connections` and `pyro-dialect`. All else has its
+	// default. What is in conflict with this file is left out and logged. Without
+	// a tag, nothing is discovered.
 	Tag string `yaml:"tag"`
 }
 
@@ -81,7 +83,9 @@ type Register struct {
 // ConsulService says which instances of which services are a cluster's
 // endpoints. It is absent where Service is empty.
 type ConsulService struct {
-	// The names of the services; the instances of all are united.
+	// The names of the services; the instances of all are united. An instance has
+	// the weight that Consul has for it, or that of its meta `pyro-weight`, and
+	// the dialect of its meta `pyro-dialect`.
 	Service []string `yaml:"service,required,short"`
 	// Only instances that have all these tags.
 	Tags []string `yaml:"tags"`

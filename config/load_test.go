@@ -229,7 +229,9 @@ func TestGood(t *testing.T) {
 		"off by itself":        `{routes: [{cluster: c}], clusters: [{name: c, consul: x, breaker: {enabled: false, consecutive_failures: 0, failure_ratio: 0}}]}`,
 		"pickle of pyro4":      `{routes: [{cluster: c}], clusters: [{name: c, consul: x, dialect: pyro4, health_check: {serializer: pickle}}]}`,
 		"found ones may speak it": `{routes: [{match: {dialect: pyro4}, cluster: c}],
-			clusters: [{name: c, static: [{address: "a:1", dialect: pyro5}], consul: x}]}`,
+			clusters: [{name: c, static: [{address: "a:1", dialect: pyro5}], dns: "x:1"}]}`,
+		"instances may state it": `{routes: [{match: {dialect: pyro4}, cluster: c}],
+			clusters: [{name: c, static: ["a:1"], dialect: pyro5, consul: x}]}`,
 	} {
 		t.Run(name, func(t *testing.T) {
 			c, err := config.Load("x", []byte(`{listeners: [{address: ":1"}], `+strings.TrimPrefix(doc, "{")))

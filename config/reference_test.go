@@ -273,6 +273,9 @@ func defaultOf(v reflect.Value, f field) string {
 	case v.Kind() == reflect.Slice || v.Kind() != reflect.Int && v.Kind() != reflect.Bool && v.IsZero():
 		return "none"
 	}
+	if d, ok := v.Interface().(time.Duration); ok {
+		return "`" + short(d) + "`"
+	}
 	return "`" + fmt.Sprint(v.Interface()) + "`"
 }
 

@@ -91,11 +91,13 @@ func (v *validator) routeCluster(path string, r *Route, clusters *references) {
 	}
 	// A route whose clients none of its endpoints can serve.
 	c := &v.Clusters[i]
-	found := c.DNS.Name != "" || len(c.Consul.Service) > 0 // endpoints that only the cluster's dialect is known of
-	if len(r.Match.Dialect) == 0 || len(c.Static) == 0 && !found {
+	if len(r.Match.Dialect) == 0 || len(c.Consul.Service) > 0 { // whose instances may state any
 		return
 	}
-	if found && (c.Dialect == 0 || slices.Contains(r.Match.Dialect, c.Dialect)) {
+	if c.DNS.Name != "" && (c.Dialect == 0 || slices.Contains(r.Match.Dialect, c.Dialect)) {
+		return
+	}
+	if len(c.Static) == 0 && c.DNS.Name == "" { // which is said elsewhere
 		return
 	}
 	for _, e := range c.Static {

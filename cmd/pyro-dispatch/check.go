@@ -13,11 +13,16 @@ func (p *process) checkCommand() *cobra.Command {
 		Short: "Check a configuration file",
 		Long: `Check a configuration file without running it. Exits with 0 when run would accept
 it, and otherwise with 1 and every problem on standard error, one a line:
-FILE:LINE:COLUMN: KEY: what is wrong. Addresses are neither bound nor looked up.
+FILE:LINE:COLUMN: KEY: what is wrong. Addresses are neither bound nor looked up,
+and Consul is not asked.
 
-DISPATCH_CONFIG is the environment form of --config.`,
-		Example: `  pyro-dispatch check --config pyro-dispatch.yaml`,
-		Args:    noArgs,
+The other flags and the environment are those of run, and win over the file as
+they do there.`,
+		Example: `  pyro-dispatch check --config pyro-dispatch.yaml
+
+  # Would it also do in mode call?
+  pyro-dispatch check --config pyro-dispatch.yaml --mode call`,
+		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := s.readEnv(cmd.Flags(), p.lookupEnv); err != nil {
 				return err
@@ -25,7 +30,7 @@ DISPATCH_CONFIG is the environment form of --config.`,
 			if s.config == "" {
 				return usagef("which file? give --config FILE")
 			}
-			c, err := s.load(cmd)
+			c, err := s.load(cmd, p.lookupEnv)
 			if err != nil {
 				return err
 			}
@@ -34,7 +39,7 @@ DISPATCH_CONFIG is the environment form of --config.`,
 			return err
 		},
 	}
-	s.addConfig(cmd.Flags())
+	s.addTo(cmd.Flags())
 	return cmd
 }
 

@@ -37,10 +37,14 @@ func serveShow(_ context.Context, c *config.Config, log *zap.Logger, _ string) e
 		fmt.Println("listener", l.Name, l.Address)
 	}
 	for _, r := range c.Routes {
-		fmt.Println("route", r.Name, "to", r.Cluster)
+		fmt.Println("route", r.Name, "to", r.Cluster, "by", r.Mode)
 	}
 	for _, cluster := range c.Clusters {
-		fmt.Println("cluster", cluster.Name, cluster.Static)
+		fmt.Println("cluster", cluster.Name, cluster.Static, cluster.Consul.Service)
+		fmt.Println("  connections", cluster.MaxConnections, "queue", cluster.Queue, "retries", cluster.Retries)
+	}
+	if c.UsesConsul() {
+		fmt.Printf("consul %s token %q of %q\n", c.Consul.Address, c.Consul.Token, c.Consul.TokenFile)
 	}
 	fmt.Printf("admin %q\n", c.Admin.Address)
 	fmt.Println("log", c.Log.Level, c.Log.Format)

@@ -18,6 +18,9 @@ its routes name. Pyro4 and Pyro5 share a port. Neither side needs to be changed.
 		Example: `  # Everything that reaches port 9999 goes to two daemons in turn.
   pyro-dispatch run --listen :9999 --backend 10.0.0.1:5555 --backend 10.0.0.2:5555
 
+  # The daemons are instances of a service in Consul.
+  pyro-dispatch run --listen :9999 --consul-service pyro-cameras
+
   # A configuration file can say more: routes by object, limits, timeouts.
   pyro-dispatch check --config pyro-dispatch.yaml
   pyro-dispatch run --config pyro-dispatch.yaml`,

@@ -22,17 +22,28 @@ calls in flight finish for as long as drain_timeout allows, and exits with 0. A
 second signal ends it at once.
 
 An ADDR is host:port, [::1]:port, :port for every local address, or unix:/path.
---listen with --backend is a complete proxy, without a file. Otherwise give
---config; the other flags win over what the file says.
+--listen with --backend or --consul-service is a complete proxy, without a file.
+Otherwise give --config; the other flags win over what the file says. Those for
+all routes or clusters do not reach the ones that consul.discover finds.
 
 Every flag has an environment form, which wins over the file and gives way to
-the flag: DISPATCH_LOG_LEVEL is that of --log-level. DISPATCH_LISTEN and
-DISPATCH_BACKEND take several values, separated by commas.`,
+the flag: DISPATCH_LOG_LEVEL is that of --log-level. DISPATCH_LISTEN,
+DISPATCH_BACKEND and DISPATCH_CONSUL_SERVICE take several values, separated by
+commas.
+
+Where something comes from Consul, and neither the file nor a flag says how to
+reach it, three variables of Consul's own tools count: CONSUL_HTTP_ADDR,
+CONSUL_HTTP_TOKEN_FILE and, where that is not set, CONSUL_HTTP_TOKEN. Other
+variables of theirs do not.`,
 		Example: `  # A proxy for one daemon.
   pyro-dispatch run --listen :9999 --backend 10.0.0.1:5555
 
   # The same, configured by the environment, with a log for people.
   DISPATCH_LISTEN=:9999 DISPATCH_BACKEND=10.0.0.1:5555 pyro-dispatch run --log-format console
+
+  # Calls of any number of clients, over 16 connections to each daemon that
+  # Consul knows.
+  pyro-dispatch run --listen :9999 --consul-service pyro-cameras --mode call --max-connections 16
 
   # As the file says, but without the admin server.
   pyro-dispatch run --config pyro-dispatch.yaml --admin=`,
@@ -41,7 +52,7 @@ DISPATCH_BACKEND take several values, separated by commas.`,
 			if err := s.readEnv(cmd.Flags(), p.lookupEnv); err != nil {
 				return err
 			}
-			cfg, err := s.load(cmd)
+			cfg, err := s.load(cmd, p.lookupEnv)
 			if err != nil {
 				return err
 			}
@@ -52,6 +63,6 @@ DISPATCH_BACKEND take several values, separated by commas.`,
 			return p.serve(ctx, cfg, log, currentBuild().version)
 		},
 	}
-	s.addAll(cmd.Flags())
+	s.addTo(cmd.Flags())
 	return cmd
 }

@@ -31,6 +31,11 @@ func hasEnv(f *pflag.Flag) bool { return f.Name != "help" }
 type settings struct {
 	config              string
 	listen, backend     []string
+	consulService       []string
+	consul              string
+	mode                string
+	maxConnections      string // numbers are read by config, which says better what is wrong with them
+	queue, retries      string
 	admin               string
 	logLevel, logFormat string
 
@@ -45,14 +50,16 @@ func (s *settings) source(flag string) string {
 	return "--" + flag
 }
 
-func (s *settings) addConfig(f *pflag.FlagSet) {
+func (s *settings) addTo(f *pflag.FlagSet) {
 	f.StringVar(&s.config, "config", "", "the configuration `FILE` (YAML)")
-}
-
-func (s *settings) addAll(f *pflag.FlagSet) {
-	s.addConfig(f)
 	f.StringArrayVar(&s.listen, "listen", nil, "an `ADDR` to accept clients at; may be repeated, and replaces the file's listeners")
 	f.StringArrayVar(&s.backend, "backend", nil, "the `HOST:PORT` of a daemon, or unix:/path; may be repeated, and replaces the file's routes and clusters")
+	f.StringArrayVar(&s.consulService, "consul-service", nil, "the `NAME` of a service in Consul whose instances are daemons; may be repeated and combined with --backend, and replaces the file's routes and clusters")
+	f.StringVar(&s.consul, "consul", "", "the `ADDR` of Consul, also with http:// or https:// in front (default 127.0.0.1:8500)")
+	f.StringVar(&s.mode, "mode", "", "the `MODE` of all routes: session, a connection for each client, or call, one for each call (default session)")
+	f.StringVar(&s.maxConnections, "max-connections", "", "the largest `NUMBER` of connections to one daemon, in all clusters; 0 for 32 with mode call, and no limit with mode session (default 0)")
+	f.StringVar(&s.queue, "queue", "", "the `NUMBER` of calls and clients that may wait for a daemon, in all clusters (default 1024)")
+	f.StringVar(&s.retries, "retries", "", "the `NUMBER` of further daemons tried for one call or client, in all clusters (default 10)")
 	f.StringVar(&s.admin, "admin", "", "the `ADDR` of the server for metrics and health checks, empty for none (default 127.0.0.1:9990)")
 	f.StringVar(&s.logLevel, "log-level", "", "the least severe `LEVEL` to log: debug, info, warn or error (default info)")
 	f.StringVar(&s.logFormat, "log-format", "", "the `FORMAT` of the log: json or console (default json)")
@@ -86,7 +93,7 @@ func (s *settings) readEnv(flags *pflag.FlagSet, lookup func(string) (string, bo
 // load returns the configuration that the file and the flags of cmd make
 // together, and which is valid. Errors are a *usageError for what the flags
 // say, a config.Problems, or what hindered reading the file.
-func (s *settings) load(cmd *cobra.Command) (*config.Config, error) {
+func (s *settings) load(cmd *cobra.Command, lookup func(string) (string, bool)) (*config.Config, error) {
 	if err := s.enough(); err != nil {
 		return nil, err
 	}
@@ -95,6 +102,9 @@ func (s *settings) load(cmd *cobra.Command) (*config.Config, error) {
 		return nil, err
 	}
 	if err := s.apply(cmd, c); err != nil {
+		return nil, err
+	}
+	if err := consulFromEnv(c, lookup); err != nil {
 		return nil, err
 	}
 	problems := c.Validate()
@@ -110,7 +120,21 @@ func (s *settings) load(cmd *cobra.Command) (*config.Config, error) {
 
 // apply puts what the flags say in place of what c says.
 func (s *settings) apply(cmd *cobra.Command, c *config.Config) error {
-	if err := c.ApplyQuick(config.Quick{Listen: s.listen, Backend: s.backend}); err != nil {
+	// given returns nil for a flag that nobody gave.
+	given := func(flag string, value *string) *string {
+		if !cmd.Flags().Changed(flag) {
+			return nil
+		}
+		return value
+	}
+	if err := c.ApplyQuick(config.Quick{
+		Listen: s.listen, Backend: s.backend, ConsulService: s.consulService,
+		Consul:         given("consul", &s.consul),
+		Mode:           given("mode", &s.mode),
+		MaxConnections: given("max-connections", &s.maxConnections),
+		Queue:          given("queue", &s.queue),
+		Retries:        given("retries", &s.retries),
+	}); err != nil {
 		var problems config.Problems
 		if errors.As(err, &problems) {
 			s.renameSources(problems)
@@ -135,6 +159,35 @@ func (s *settings) apply(cmd *cobra.Command, c *config.Config) error {
 	return nil
 }
 
+// The environment variables of Consul's own tools that count here, where neither
+// the file nor a flag says as much.
+const (
+	consulAddrEnv      = "CONSUL_HTTP_ADDR"
+	consulTokenEnv     = "CONSUL_HTTP_TOKEN"
+	consulTokenFileEnv = "CONSUL_HTTP_TOKEN_FILE"
+)
+
+// consulFromEnv fills in what c does not say about reaching Consul. Where c
+// needs no Consul, a variable that is meant for other programs cannot hurt.
+func consulFromEnv(c *config.Config, lookup func(string) (string, bool)) error {
+	if !c.UsesConsul() {
+		return nil
+	}
+	if value, _ := lookup(consulAddrEnv); value != "" && !c.Given("consul.address") {
+		if err := c.Consul.Address.UnmarshalText([]byte(value)); err != nil {
+			return usagef("%s: %w", consulAddrEnv, err)
+		}
+	}
+	if c.Consul.Token != "" || c.Consul.TokenFile != "" {
+		return nil
+	}
+	// Consul's tools prefer the file, too.
+	if c.Consul.TokenFile, _ = lookup(consulTokenFileEnv); c.Consul.TokenFile == "" {
+		c.Consul.Token, _ = lookup(consulTokenEnv)
+	}
+	return nil
+}
+
 // renameSources makes problems with a flag's value name the environment
 // variable that gave it.
 func (s *settings) renameSources(problems config.Problems) {
@@ -151,10 +204,12 @@ func (s *settings) enough() error {
 	switch {
 	case s.config != "":
 		return nil
+	case len(s.listen) == 0 && len(s.backend) == 0 && len(s.consulService) == 0:
+		return usagef("nothing to do: give --config FILE, or --listen ADDR and --backend HOST:PORT or --consul-service NAME")
+	case len(s.backend) == 0 && len(s.consulService) == 0:
+		return usagef("--listen alone does not say where calls go: give --backend HOST:PORT or --consul-service NAME too, or --config FILE")
 	case len(s.listen) == 0 && len(s.backend) == 0:
-		return usagef("nothing to do: give --config FILE, or --listen ADDR and --backend HOST:PORT")
-	case len(s.backend) == 0:
-		return usagef("--listen alone does not say where calls go: give --backend HOST:PORT too, or --config FILE")
+		return usagef("--consul-service alone does not say where clients connect: give --listen ADDR too, or --config FILE")
 	case len(s.listen) == 0:
 		return usagef("--backend alone does not say where clients connect: give --listen ADDR too, or --config FILE")
 	}
