@@ -17,8 +17,8 @@ const (
 // keys as if it were not there: they spread over all others, and stay where
 // they are should it vanish altogether.
 //
-// Scores of all endpoints cost about a nanosecond each. The best few of a key
-// are remembered, so that this is paid at most once for keys in use.
+// All endpoints' scores cost a few nanoseconds each. The best few endpoints of a
+// key are remembered, so that keys in use pay for that once.
 type hash struct {
 	seeds   []uint64 // hashes of the names
 	weights []float64
@@ -60,9 +60,9 @@ func (p *hash) Pick(key uint64, usable func(i int) bool) int {
 		}
 	}
 	best, least := -1, math.Inf(1)
-	for i := range p.seeds {
-		if s, ok := p.score(i, key, least); ok && usable(i) {
-			best, least = i, s
+	for i, score := p.below(0, key, least); i >= 0; i, score = p.below(i+1, key, least) {
+		if usable(i) {
+			best, least = i, score
 		}
 	}
 	return best
@@ -71,34 +71,36 @@ func (p *hash) Pick(key uint64, usable func(i int) bool) int {
 // remember finds the best endpoints for key.
 func (p *hash) remember(m *memo, key uint64) {
 	m.key = key
+	const last = choices - 1
 	var scores [choices]float64
 	for at := range scores {
 		scores[at] = math.Inf(1)
 	}
-	for i := range p.seeds {
-		s, ok := p.score(i, key, scores[choices-1])
-		if !ok {
-			continue
-		}
-		at := choices - 1
-		for ; at > 0 && s < scores[at-1]; at-- {
+	for i, score := p.below(0, key, scores[last]); i >= 0; i, score = p.below(i+1, key, scores[last]) {
+		at := last
+		for ; at > 0 && score < scores[at-1]; at-- {
 			scores[at], m.best[at] = scores[at-1], m.best[at-1]
 		}
-		scores[at], m.best[at] = s, int32(i+1)
+		scores[at], m.best[at] = score, int32(i+1)
 	}
 }
 
-// score is an exponential variate made of key and endpoint, divided by the
-// weight: the smallest one falls to each endpoint in proportion to its weight.
-// ok is false where it is not below the limit.
-func (p *hash) score(i int, key uint64, limit float64) (score float64, ok bool) {
-	u := float64(mix(key^p.seeds[i])>>11) / (1 << 53)
-	// -ln(1-u) is u or more, which spares nearly all endpoints the logarithm.
-	if u >= limit*p.weights[i] {
-		return 0, false
+// below finds the first endpoint, from the given one on, whose score for key is
+// below the limit; -1 where there is none. A score is an exponential variate
+// made of key and endpoint, divided by the weight: the smallest one falls to
+// each endpoint in proportion to its weight.
+func (p *hash) below(from int, key uint64, limit float64) (i int, score float64) {
+	const whole = 1 << 53 // as many values are exact in a float64
+	for i := from; i < len(p.seeds); i++ {
+		u := float64(int64(mix(key^p.seeds[i])>>11)) / whole
+		if u >= limit*p.weights[i] {
+			continue // -ln(1-u) is u or more: nearly all can do without the logarithm
+		}
+		if score := -math.Log1p(-u) / p.weights[i]; score < limit {
+			return i, score
+		}
 	}
-	score = -math.Log1p(-u) / p.weights[i]
-	return score, score < limit
+	return -1, 0
 }
 
 // mix spreads every bit of x over all bits (the finalizer of MurmurHash3).
