@@ -1,109 +1,19 @@
 package health
 
 import (
-	"errors"
 	"fmt"
 	"io"
 	"net"
-	"os"
 
 	"github.com/pyro-dispatch/pyro-dispatch/wire"
 )
 
-// Finding is what a probe found out.
-type Finding uint8
-
-// The findings.
-const (
-	// Alive: the daemon accepted the CONNECT and answered a PING.
-	Alive Finding = iota + 1
-	// Saturated: the daemon has no thread left for us. It is well, and busy.
-	Saturated
-	// Refused: any other CONNECTFAIL. The daemon is there, but would not have
-	// the handshake, or has no such object.
-	Refused
-	// OtherDialect: it answered in the protocol that it was not asked in.
-	OtherDialect
-	// Unanswered: no whole answer until the connection's deadline.
-	Unanswered
-	// Closed: the connection ended or broke before a whole answer was here.
-	Closed
-	// Garbled: the answer is none that a Pyro daemon gives.
-	Garbled
-)
-
-// String is the finding in lower case, for logs.
-func (f Finding) String() string {
-	switch f {
-	case Alive:
-		return "alive"
-	case Saturated:
-		return "saturated"
-	case Refused:
-		return "refused"
-	case OtherDialect:
-		return "other dialect"
-	case Unanswered:
-		return "unanswered"
-	case Closed:
-		return "closed"
-	case Garbled:
-		return "garbled"
-	}
-	return fmt.Sprintf("finding %d", uint8(f))
-}
-
-// Verdict is what the finding says about the endpoint. busy tells that it may
-// have been too busy to answer: a multiplexing daemon answers nobody while it
-// runs a call. asked tells that the probe named an object, or a handshake, that
-// the operator chose: refusing that is being down, while a daemon that refuses
-// what it was asked by default is well enough to do so.
-//
-// Neutral says nothing either way. So does an answer in the other dialect: the
-// endpoint should be asked again in that.
-func (f Finding) Verdict(busy, asked bool) Verdict {
-	switch {
-	case f == Alive, f == Refused && !asked:
-		return Up
-	case f == Saturated, f == OtherDialect, f == Unanswered && busy:
-		return Neutral
-	}
-	return Down
-}
-
-// Errors for which there is nothing more to say. Result.Err wraps them.
-var (
-	// ErrConnectFail: the daemon answered CONNECT with CONNECTFAIL.
-	ErrConnectFail = errors.New("CONNECT was refused")
-	// ErrSaturated is the ErrConnectFail of a daemon without free threads.
-	ErrSaturated = fmt.Errorf("%w: no free workers", ErrConnectFail)
-	// ErrAnswer: a message that is no answer to what was sent.
-	ErrAnswer = errors.New("not an answer")
-	// ErrTooLong: an answer that is longer than any to a probe should be.
-	ErrTooLong = errors.New("the answer is too long")
-)
-
-// DialectError is an answer in another dialect than the probe's.
-type DialectError struct{ Asked, Answered wire.Dialect }
-
-func (e *DialectError) Error() string {
-	return fmt.Sprintf("asked in %s, answered in %s", e.Asked, e.Answered)
-}
-
-// Result is the outcome of a probe.
-type Result struct {
-	Finding Finding
-	// Dialect is that of the answer to CONNECT, 0 where there was none.
-	Dialect wire.Dialect
-	// Err says why the daemon was not found alive, nil where it was.
-	Err error
-}
-
 // Probe is the question whether a daemon is well. It is safe for concurrent use.
 type Probe struct {
-	Dialect wire.Dialect // to ask in; must not be 0
-	// Serializer of the CONNECT. Serpent, which every daemon accepts unless told
-	// not to, where it is unknown or the dialect does not have it.
+	// Dialect to ask in; 0 is V502. A daemon of the other one says so.
+	Dialect wire.Dialect
+	// Serializer of the CONNECT. Where it is 0, or the dialect does not have it,
+	// serpent is used, which daemons of both accept unless told not to.
 	Serializer wire.Serializer
 	Object     string // "" is Pyro.Daemon, which every daemon has
 	Handshake  string // what the daemon's validateHandshake is given
@@ -122,17 +32,16 @@ const pingSeq = 0x5049
 // takes, and closes conn. Where the caller ends a probe early, by closing or by a
 // deadline in the past, the result says nothing about the daemon.
 func (p Probe) Run(conn net.Conn) Result {
-	by, object := p.Serializer, p.Object
-	if p.Dialect.SerializerID(by) == 0 {
-		by = wire.Serpent
+	if p.Dialect == 0 {
+		p.Dialect = wire.V502
 	}
-	if object == "" {
-		object = daemonObject
+	if p.Dialect.SerializerID(p.Serializer) == 0 {
+		p.Serializer = wire.Serpent
 	}
-	connect := wire.AppendConnect(nil, wire.Greeting{
-		Dialect: p.Dialect, Serializer: by, Object: object, Handshake: p.Handshake,
-	})
-	if _, err := conn.Write(connect); err != nil {
+	if p.Object == "" {
+		p.Object = daemonObject
+	}
+	if _, err := conn.Write(wire.AppendConnect(nil, wire.Greeting(p))); err != nil {
 		return failed("writing CONNECT", err)
 	}
 	m, err := readAnswer(conn)
@@ -143,7 +52,7 @@ func (p Probe) Run(conn net.Conn) Result {
 	if r.Finding != Alive {
 		return r
 	}
-	if err := p.ping(conn, by); err != nil {
+	if err := p.ping(conn); err != nil {
 		r = failed("after CONNECTOK", err)
 		r.Dialect = p.Dialect
 	}
@@ -169,8 +78,8 @@ func (p Probe) judge(m answer) Result {
 }
 
 // ping sends a PING and wants it answered.
-func (p Probe) ping(conn net.Conn, by wire.Serializer) error {
-	if _, err := conn.Write(wire.AppendPing(nil, p.Dialect, by, pingSeq)); err != nil {
+func (p Probe) ping(conn net.Conn) error {
+	if _, err := conn.Write(wire.AppendPing(nil, p.Dialect, p.Serializer, pingSeq)); err != nil {
 		return fmt.Errorf("writing PING: %w", err)
 	}
 	m, err := readAnswer(conn)
@@ -181,20 +90,6 @@ func (p Probe) ping(conn net.Conn, by wire.Serializer) error {
 		return fmt.Errorf("%w to PING %d: %s %s %d", ErrAnswer, pingSeq, h.Dialect, h.Type, h.Seq)
 	}
 	return nil
-}
-
-// failed is the result where no answer could be read.
-func failed(when string, err error) Result {
-	r := Result{Finding: Closed, Err: fmt.Errorf("%s: %w", when, err)}
-	var head *wire.HeadError
-	var timeout net.Error
-	switch {
-	case errors.As(err, &head), errors.Is(err, ErrTooLong), errors.Is(err, ErrAnswer):
-		r.Finding = Garbled
-	case errors.Is(err, os.ErrDeadlineExceeded), errors.As(err, &timeout) && timeout.Timeout():
-		r.Finding = Unanswered
-	}
-	return r
 }
 
 const (

@@ -7,9 +7,10 @@ import "time"
 const minRamp = 0.1
 
 // Ramp is the part of its weight that counts of an endpoint which has been back
-// since that long: it grows evenly from 0.1 to 1 during the window.
+// since that long: it grows evenly from 0.1 to 1 during the window, and is 1
+// where there is none.
 func Ramp(since, window time.Duration) float64 {
-	if since >= window {
+	if window <= 0 || since >= window {
 		return 1
 	}
 	return minRamp + (1-minRamp)*max(0, float64(since)/float64(window))
