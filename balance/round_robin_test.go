@@ -43,6 +43,9 @@ func TestRoundRobinInTurn(t *testing.T) {
 				t.Fatalf("%d endpoints: pick %d is %d", n, k, got)
 			}
 		}
+		if now := p.(*roundRobin).now; now > rebase+1 {
+			t.Errorf("%d endpoints: virtual time has come to %v", n, now)
+		}
 	}
 }
 
