@@ -44,6 +44,8 @@ const (
 	// Spent: served well, but the daemon ties something to the pooled connection
 	// that must end with it, such as a stream.
 	Spent
+	// Torn: only a part of the request was written, and the rest will not come.
+	Torn
 	// Abandoned: nobody waits for the reply any more; the daemon works on.
 	Abandoned
 )
@@ -221,10 +223,17 @@ func (l *Lease) account(o Outcome) {
 		v, _ := e.breaker.allow(true)
 		c.judge(e, v, err)
 	}
-	if l.answered || l.Conn.Pooled() {
+	a := l.attempt
+	switch {
+	case l.answered:
+		return
+	case l.Conn.Pooled():
+		if err != nil && !errors.Is(err, errExcluded) {
+			a.try(e) // if the call may be sent again, then elsewhere
+			a.fail(e, err)
+		}
 		return
 	}
-	a := l.attempt
 	switch o {
 	case OtherDialect:
 		e.metrics.ConnectFailed(metrics.ConnectOtherDialect)

@@ -7,18 +7,23 @@ type Outcome uint8
 
 // The outcomes of a call.
 const (
-	Replied         Outcome = iota // A result came back.
-	Raised                         // An exception came back: the daemon did its work.
-	Sent                           // A oneway call was sent on completely.
-	BackendClosed                  // The endpoint's connection ended before the reply did.
-	BackendProtocol                // The reply was not what Pyro sends.
-	ClientClosed                   // The client went before its call was over.
-	Aborted                        // We closed: drain_timeout had passed, or bad input came behind the call.
+	Replied          Outcome = iota // A result came back.
+	Raised                          // An exception came back: the daemon did its work.
+	Sent                            // A oneway call was sent on completely.
+	BackendClosed                   // The endpoint's connection ended before the reply did.
+	BackendProtocol                 // The reply was not what Pyro sends.
+	ClientClosed                    // The client went before its call was over.
+	Aborted                         // We closed: drain_timeout had passed, or bad input came behind the call.
+	NoEndpoint                      // Not sent: no endpoint could be used (mode call).
+	QueueFull                       // Not sent: no endpoint had room, and the queue was full (mode call).
+	QueueTimeout                    // Not sent: no endpoint had room within queue_timeout (mode call).
+	HandshakeRefused                // Not sent: the daemon no longer accepts the client's CONNECT (mode call).
 	numOutcomes
 )
 
 var outcomeNames = [numOutcomes]string{
 	"ok", "exception", "oneway", "backend_closed", "backend_protocol_error", "client_closed", "aborted",
+	"no_endpoint", "queue_full", "queue_timeout", "handshake_refused",
 }
 
 // String is the outcome's label value.
@@ -63,6 +68,9 @@ func (c *Calls) Ended(o Outcome, seconds float64) {
 		c.duration.Observe(seconds)
 	}
 }
+
+// Undone takes back a Began: the call will begin again elsewhere.
+func (c *Calls) Undone() { c.inFlight.Dec() }
 
 // Oneway counts the end of a call that has no reply.
 func (c *Calls) Oneway(o Outcome) { c.ended[o].Inc() }

@@ -37,6 +37,7 @@ var endReasons = []string{
 	"drained",                // The dispatcher was stopping, and no call was under way.
 	"aborted",                // The dispatcher was stopping, and drain_timeout had passed.
 	"no_endpoint",            // No endpoint of the route's cluster could be used.
+	"endpoint_down",          // The endpoint was found down, and on_down is close.
 }
 
 // rejectReasons are the reasons of rejected_total: what a client sent or failed

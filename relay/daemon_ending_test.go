@@ -255,7 +255,7 @@ func TestDaemonGoes(t *testing.T) {
 func TestRefusalByDaemon(t *testing.T) {
 	overAll(t, func(t *testing.T, tr transport) {
 		for _, d := range dialects {
-			full := &pyrotest.Daemon{Record: true, OnConnect: pyrotest.RejectConnect(pyrotest.NoFreeWorkers)}
+			full := &pyrotest.Daemon{Record: true, OnConnect: pyrotest.RejectConnect("unknown object")}
 			other := &pyrotest.Daemon{}
 			r := start(t, tr, setup{Daemons: []*pyrotest.Daemon{full, other}})
 			c := r.dial(pyrotest.Client{Dialect: d, Record: true})
@@ -276,14 +276,38 @@ func TestRefusalByDaemon(t *testing.T) {
 	})
 }
 
+// A daemon whose threads are all taken is well, but of no use to this client.
+func TestFullDaemonIsPassedOver(t *testing.T) {
+	overAll(t, func(t *testing.T, tr transport) {
+		for _, d := range dialects {
+			full := &pyrotest.Daemon{OnConnect: pyrotest.RejectConnect(pyrotest.NoFreeWorkers)}
+			other := &pyrotest.Daemon{}
+			r := start(t, tr, setup{Daemons: []*pyrotest.Daemon{full, other}})
+			for range 3 {
+				_, err := r.connect(pyrotest.Client{Dialect: d}).Call([]byte("data"))
+				noError(t, err)
+			}
+			if len(full.Conns()) == 0 {
+				t.Error("the full daemon was never asked")
+			}
+			if n := r.value("connects_refused_total"); n != 0 {
+				t.Errorf("%v refusals counted", n)
+			}
+		}
+	})
+}
+
 // An endpoint that cannot be reached at all is passed over, too.
 func TestUnreachableEndpoints(t *testing.T) {
 	overAll(t, func(t *testing.T, tr transport) {
-		l := tr.listen(t)
-		gone := l.Addr()
-		noError(t, l.Close())
+		var gone []net.Addr
+		for range 2 {
+			l := tr.listen(t)
+			gone = append(gone, l.Addr())
+			noError(t, l.Close())
+		}
 
-		r := start(t, tr, setup{Endpoints: []net.Addr{gone, gone}})
+		r := start(t, tr, setup{Endpoints: gone})
 		c := r.dial(pyrotest.Client{})
 		reply, err := c.Connect("some.object")
 		wantError(t, "nobody listens", err, pyrotest.ErrConnectFail)
@@ -294,7 +318,7 @@ func TestUnreachableEndpoints(t *testing.T) {
 			t.Errorf("%v dials refused", n)
 		}
 
-		r = start(t, tr, setup{Daemons: []*pyrotest.Daemon{{}}, Endpoints: []net.Addr{gone, gone}})
+		r = start(t, tr, setup{Daemons: []*pyrotest.Daemon{{}}, Endpoints: gone})
 		for range 4 {
 			_, err := r.connect(pyrotest.Client{}).Call([]byte("data"))
 			noError(t, err)

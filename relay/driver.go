@@ -37,8 +37,9 @@ type driver struct {
 	away    goroutines         // those that have left
 	ticket  int32              // the session's in the lot
 
-	connect charge              // for the CONNECT that the session holds
-	failed  []router.FailedCall // to be logged when the lock is free
+	connect  charge              // for the CONNECT that the session holds
+	failed   []router.FailedCall // to be logged when the lock is free
+	timedOut []string            // likewise
 
 	timer timer // the server's wheel's
 }
@@ -104,21 +105,24 @@ func (d *driver) event(deliver func(now time.Duration)) {
 
 // todo is what an event leaves to be done when the lock is free.
 type todo struct {
-	actions []router.Action
-	failed  []router.FailedCall
-	summary router.Summary // of when the calls failed
+	actions  []router.Action
+	failed   []router.FailedCall
+	summary  router.Summary // of when the calls failed
+	timedOut []string       // endpoints that a stream's connection was given up at
 }
 
-func (t *todo) none() bool { return t.actions == nil && t.failed == nil }
+func (t *todo) none() bool { return t.actions == nil && t.failed == nil && t.timedOut == nil }
 
 // afterEvent sets the wheel for what the event has changed, and takes what is to
 // be done. The lock is held.
 func (d *driver) afterEvent(now time.Duration) todo {
+	d.settleLocked()
 	d.setWheel(now)
 	if d.connect.bytes > 0 && d.session.Held() == 0 {
 		d.connect.settle()
 	}
-	t := todo{actions: d.session.Actions(), failed: d.failed}
+	t := todo{actions: d.session.Actions(), failed: d.failed, timedOut: d.timedOut}
+	d.timedOut = nil
 	if t.failed != nil {
 		t.summary, d.failed = d.session.Summary(), nil
 	}
@@ -139,6 +143,10 @@ func (d *driver) perform(t todo) {
 	for i := range t.failed {
 		d.logFailed(&t.summary, &t.failed[i])
 	}
+	for _, endpoint := range t.timedOut {
+		d.logTimedOut(endpoint)
+	}
+	defer d.tellHops(t.failed) // behind Release: no call explains its own failure
 	for _, a := range t.actions {
 		switch a.Op {
 		case router.Acquire:
@@ -162,6 +170,11 @@ func (d *driver) perform(t todo) {
 				l.closeWrite()
 			}
 		case router.Release:
+			if a.Lease.Conn.Pooled() {
+				d.mu.Lock()
+				d.unbindLocked(a.Lease)
+				d.mu.Unlock()
+			}
 			a.Lease.Done(a.Outcome)
 		case router.Close:
 			d.mu.Lock()
@@ -175,7 +188,7 @@ func (d *driver) perform(t todo) {
 			leg, last := d.leg, d.running == 0
 			d.mu.Unlock()
 			d.client.conn.Close()
-			if leg != nil {
+			if leg != nil && !d.calls() {
 				leg.conn.Close()
 			}
 			if last {

@@ -51,7 +51,12 @@ func (d *driver) runLeg() {
 			d.event(func(now time.Duration) { d.session.Unreachable(now, w.port, err) })
 			continue
 		}
-		leg := newLink(lease.Conn)
+		if lease.Conn.Pooled() {
+			d.event(func(now time.Duration) { d.session.Granted(now, w.port, lease, 0) })
+			continue // its own goroutine reads it
+		}
+		leg := newLink(lease.Conn.Conn)
+		lease.OnDown(d.endpointDown)
 		d.event(func(now time.Duration) {
 			d.leg, d.legPort = leg, w.port
 			d.session.Granted(now, w.port, lease, time.Until(lease.AnswerBy))
@@ -70,4 +75,9 @@ func (d *driver) runLegFrom(leg *link, port router.Port) {
 		return
 	}
 	d.runLeg()
+}
+
+// endpointDown is called when the endpoint of the session's lease is found down.
+func (d *driver) endpointDown() {
+	go d.event(func(now time.Duration) { d.session.EndpointDown(now) })
 }

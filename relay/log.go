@@ -4,12 +4,32 @@ import (
 	"github.com/google/uuid"
 	"go.uber.org/zap"
 
+	"github.com/pyro-dispatch/pyro-dispatch/metrics"
 	"github.com/pyro-dispatch/pyro-dispatch/router"
 )
 
 // CallFailed implements router.Observer. The lock is held, and writing a log may
 // take long.
 func (d *driver) CallFailed(c router.FailedCall) { d.failed = append(d.failed, c) }
+
+// StreamTimedOut implements router.Observer.
+func (d *driver) StreamTimedOut(endpoint string) { d.timedOut = append(d.timedOut, endpoint) }
+
+// logTimedOut writes one line for a stream's connection that was given up.
+func (d *driver) logTimedOut(endpoint string) {
+	d.listener.log.Info("stream idle for too long: its connection was closed",
+		zap.String("peer", d.peer), zap.String("stream_endpoint", endpoint))
+}
+
+// tellHops lets failures further up be explained by these.
+func (d *driver) tellHops(failed []router.FailedCall) {
+	for i := range failed {
+		if failed[i].Outcome != metrics.ClientClosed {
+			d.listener.server.hops.Failed(d.source)
+			return
+		}
+	}
+}
 
 // logFailed writes one line for a call that got no reply.
 func (d *driver) logFailed(sum *router.Summary, c *router.FailedCall) {
@@ -18,6 +38,9 @@ func (d *driver) logFailed(sum *router.Summary, c *router.FailedCall) {
 		zap.Stringer("outcome", c.Outcome),
 		zap.Duration("elapsed", c.Elapsed),
 	)
+	if c.Err != nil {
+		fields = append(fields, zap.NamedError("cause", c.Err))
+	}
 	if c.HasCorrelation {
 		fields = append(fields, zap.Stringer("correlation_id", uuid.UUID(c.Correlation)))
 	}

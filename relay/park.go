@@ -1,6 +1,7 @@
 package relay
 
 import (
+	"syscall"
 	"time"
 
 	"github.com/pyro-dispatch/pyro-dispatch/router"
@@ -28,14 +29,34 @@ const visitAfter = time.Second
 
 // visitable: both connections allow what visit does. The lock is held.
 func (d *driver) visitable() bool {
-	if d.listener.server.lot == nil || d.leg == nil || d.client.raw == nil || d.leg.raw == nil {
+	if d.listener.server.lot == nil || d.client.raw == nil {
+		return false
+	}
+	if !d.calls() && (d.leg == nil || d.leg.raw == nil) {
 		return false
 	}
 	switch d.session.State() {
 	case router.Idle, router.Sending, router.Waiting, router.Replying:
 		return true
+	case router.Acquiring:
+		return d.calls()
 	}
 	return false
+}
+
+// calls: the session is in mode call. It parks one goroutine, and its leg's
+// connection is not its own.
+func (d *driver) calls() bool {
+	r := d.session.Route()
+	return r != nil && r.Mode == router.ModeCall
+}
+
+// resident are the goroutines of a session that is not parked.
+func (d *driver) resident() goroutines {
+	if d.calls() {
+		return clientGoroutine
+	}
+	return bothGoroutines
 }
 
 // canPark: the session is at rest. The lock is held.
@@ -58,12 +79,19 @@ func (d *driver) visit() {
 		d.listener.server.wheel.set(&d.timer, d.listener.server.now()+visitAfter)
 	}
 	leg := d.leg
+	waits := d.session.State() == router.Acquiring
+	calls := d.calls()
 	d.mu.Unlock()
 	switch {
+	case ask && calls:
+		timeOut(d.client)
 	case ask:
 		timeOut(d.client)
 		timeOut(leg)
-	case !idle && d.client.broken():
+	case idle || !d.client.broken():
+	case waits: // its goroutine does not read, but waits too
+		d.event(func(now time.Duration) { d.session.Reset(now, router.Client, syscall.ECONNRESET) })
+	default:
 		timeOut(d.client)
 	}
 }
@@ -84,7 +112,7 @@ func (d *driver) parks(which goroutines, kept int) bool {
 		return false
 	}
 	d.away |= which
-	if d.away == bothGoroutines && d.listener.server.lot.add(d) != nil {
+	if d.away == d.resident() && d.listener.server.lot.add(d) != nil {
 		d.away &^= which
 		d.unparkLocked()
 		return false
@@ -103,7 +131,7 @@ func (d *driver) unparkLocked() {
 	if !d.parking {
 		return
 	}
-	if d.away == bothGoroutines {
+	if d.away == d.resident() {
 		d.listener.server.lot.remove(d)
 	}
 	if d.away&clientGoroutine != 0 {

@@ -1,7 +1,6 @@
 package relay
 
 import (
-	"errors"
 	"os"
 	"runtime/debug"
 	"sync"
@@ -111,9 +110,11 @@ func (k *lot) add(d *driver) error {
 		k.ticket++
 	}
 	d.ticket = k.ticket
-	if err := errors.Join(k.watch(d.client, d.ticket), k.watch(d.leg, d.ticket)); err != nil {
-		k.unwatch(d)
-		return err
+	for _, l := range d.parkedLinks() {
+		if err := k.watch(l, d.ticket); err != nil {
+			k.unwatch(d)
+			return err
+		}
 	}
 	k.parked[d.ticket] = d
 	k.untrimmed++
@@ -142,7 +143,7 @@ func (k *lot) watch(l *link, ticket int32) error {
 }
 
 func (k *lot) unwatch(d *driver) {
-	for _, l := range []*link{d.client, d.leg} {
+	for _, l := range d.parkedLinks() {
 		_ = k.control(l, unix.EPOLL_CTL_DEL, nil) // a closed one has left by itself
 	}
 }
@@ -167,4 +168,12 @@ func (k *lot) trim() {
 	k.untrimmed, k.trimmed = 0, time.Now()
 	k.mu.Unlock()
 	debug.FreeOSMemory()
+}
+
+// parkedLinks are the connections that wake a parked session.
+func (d *driver) parkedLinks() []*link {
+	if d.calls() {
+		return []*link{d.client}
+	}
+	return []*link{d.client, d.leg}
 }

@@ -17,12 +17,15 @@ type pump struct {
 	port router.Port
 	src  *link
 	self goroutines
-	buf  buffer
+	// pooled, where it is not nil, says before each use whose d and port are.
+	pooled *reader
+	buf    buffer
 
 	// What the last show brought, and what of it is still to be done.
 	taken   router.Taken
 	dst     *link
 	unsent  []byte // a part of buf's memory
+	wrote   int    // bytes of what was to be forwarded
 	sendErr error
 	todo    todo
 	account *memory // that what is kept is charged to
@@ -63,7 +66,7 @@ func (p *pump) run() exit {
 		switch {
 		case err == nil:
 		case errors.Is(err, os.ErrDeadlineExceeded):
-			if p.d.parks(p.self, len(p.buf.b)) {
+			if p.pooled == nil && p.d.parks(p.self, len(p.buf.b)) {
 				return parked
 			}
 			p.src.conn.SetReadDeadline(time.Time{})
@@ -161,18 +164,28 @@ func (p *pump) readPlain() error {
 // as the other side takes it without waiting. It sets shown where that leaves
 // something to finish.
 func (p *pump) show() {
+	if p.pooled != nil && !p.pooled.held() {
+		p.pooled.unheld()
+		p.shown = p.readErr != nil
+		p.taken = router.Taken{}
+		return
+	}
 	d := p.d
-	p.unsent, p.sendErr = nil, nil
+	p.unsent, p.sendErr, p.wrote = nil, nil, 0
 	d.mu.Lock()
 	d.unparkLocked()
 	now := d.listener.server.now()
 	p.taken = d.session.Data(now, p.port, p.buf.b)
+	bindErr := d.bindLocked()
 	p.dst = d.linkLocked(p.taken.To)
-	if p.taken.Forward > 0 && p.dst != nil {
+	switch {
+	case p.taken.Forward == 0:
+	case bindErr != nil && p.taken.To != router.Client:
+		p.unsent, p.sendErr = p.buf.b[:p.taken.Forward], bindErr
+	case p.dst != nil:
 		// Under the lock, so that no other event comes between.
-		var n int
-		n, p.sendErr = p.dst.trySend(p.buf.b[:p.taken.Forward])
-		p.unsent = p.buf.b[n:p.taken.Forward]
+		p.wrote, p.sendErr = p.dst.trySend(p.buf.b[:p.taken.Forward])
+		p.unsent = p.buf.b[p.wrote:p.taken.Forward]
 		if len(p.unsent) == 0 && p.sendErr == nil {
 			d.session.Sent(now, p.taken.To)
 		}
@@ -182,7 +195,7 @@ func (p *pump) show() {
 	d.mu.Unlock()
 
 	if len(p.unsent) == 0 && p.sendErr == nil && p.todo.none() &&
-		!p.taken.Paused && p.taken.Body < spliceMin {
+		!p.taken.Paused && !p.taken.Again && p.taken.Body < spliceMin {
 		p.buf.consume(p.account, p.taken.Consumed, p.taken.Need)
 		p.shown = p.buf.want > 0
 		p.taken.Consumed = 0
@@ -209,6 +222,7 @@ func (p *pump) finish() {
 			}
 			p.buf.grow(p.account)
 			return
+		case p.taken.Again && len(p.buf.b) > 0:
 		case p.taken.Body >= spliceMin && p.sendErr == nil && p.dst != nil:
 			p.moveBody()
 			return
@@ -230,14 +244,32 @@ func (p *pump) finish() {
 // sendRest writes, waiting, what trySend left.
 func (p *pump) sendRest() {
 	if p.sendErr == nil && len(p.unsent) > 0 {
-		if _, p.sendErr = p.dst.conn.Write(p.unsent); p.sendErr == nil {
+		var n int
+		n, p.sendErr = p.dst.conn.Write(p.unsent)
+		p.wrote += n
+		if p.sendErr == nil {
 			p.d.event(func(now time.Duration) { p.d.session.Sent(now, p.taken.To) })
 		}
 	}
 	p.unsent = nil
-	if p.sendErr != nil {
+	if p.sendErr != nil && !p.unwritten() {
 		p.writeFailed(p.sendErr)
 	}
+}
+
+// unwritten reports whether the request can go to another endpoint because no
+// byte of it was written: it is then as if it had not been taken.
+func (p *pump) unwritten() bool {
+	if p.wrote > 0 || p.taken.To == router.Client {
+		return false
+	}
+	again := false
+	p.d.event(func(now time.Duration) { again = p.d.session.Unwritten(now, p.taken.To) })
+	if again {
+		p.sendErr = nil
+		p.taken = router.Taken{Paused: true}
+	}
+	return again
 }
 
 // writeFailed delivers that the other side could not be written to. Its reader
@@ -262,6 +294,10 @@ func (p *pump) moveBody() {
 
 // end delivers the end of the connection.
 func (p *pump) end(err error) {
+	if p.pooled != nil {
+		p.pooled.end(err)
+		return
+	}
 	switch {
 	case errors.Is(err, net.ErrClosed):
 		// by ourselves: the session knows

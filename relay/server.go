@@ -8,6 +8,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"github.com/pyro-dispatch/pyro-dispatch/backend"
 	"github.com/pyro-dispatch/pyro-dispatch/metrics"
 )
 
@@ -21,6 +22,7 @@ type Config struct {
 	// DrainTimeout bounds how long calls in flight may take to end when the
 	// server stops.
 	DrainTimeout time.Duration
+	Hops         *backend.Hops // hears of failed calls; may be nil
 	Metrics      *metrics.Set
 	Log          *zap.Logger
 }
@@ -33,6 +35,7 @@ type Server struct {
 	handshakes *memory // and for CONNECTs
 	wheel      *wheel
 	lot        *lot // nil: nobody parks
+	hops       *backend.Hops
 	log        *zap.Logger
 	epoch      time.Time
 }
@@ -42,6 +45,7 @@ func NewServer(c Config) *Server {
 	s := &Server{
 		drainTime: c.DrainTimeout,
 		log:       c.Log,
+		hops:      c.Hops,
 		epoch:     time.Now().Add(-time.Second), // so that no event happens at 0
 	}
 	s.handshakes, s.requests = newMemory(c.BufferMemory, c.Metrics.Buffer())

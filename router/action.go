@@ -29,6 +29,8 @@ type Taken struct {
 	// so many bytes may follow to To without being shown. What is moved that
 	// way is reported to Moved.
 	Body int64
+	// Again: what is left is to be shown again at once.
+	Again bool
 	// ReplyDue: a reply will be written to the client, so a connection that
 	// has broken will be noticed then, if not before.
 	ReplyDue bool

@@ -70,11 +70,14 @@ func (s *Session) connectData(now time.Duration, b []byte) Taken {
 	}
 	g.message = bytes.Clone(b[:h.Len()])
 	s.connected(now, &h, payload)
-	if s.state != inAcquiring {
-		return Taken{Consumed: len(b)}
+	switch s.state {
+	case inAcquiring:
+		s.paused = len(b) > len(g.message)
+		return Taken{Consumed: len(g.message), Paused: s.paused}
+	case inOpen: // answered already
+		return Taken{Consumed: len(g.message), Again: true}
 	}
-	s.paused = len(b) > len(g.message)
-	return Taken{Consumed: len(g.message), Paused: s.paused}
+	return Taken{Consumed: len(b)}
 }
 
 // connected chooses the route of a client whose CONNECT is complete.
@@ -98,7 +101,13 @@ func (s *Session) connected(now time.Duration, h *wire.Head, payload []byte) {
 		return
 	}
 	s.deadline = 0
-	s.greeting.attempt = &backend.Attempt{Dialect: h.Dialect}
+	s.attempt = &backend.Attempt{Dialect: h.Dialect}
+	annotations, _ := split(h, s.greeting.message)
+	s.attempt.HashKey = s.route.HashBy.key(&q, annotations)
+	if s.route.Mode == ModeCall {
+		s.joinPool(now, h)
+		return
+	}
 	s.acquire()
 }
 
@@ -125,12 +134,22 @@ func (s *Session) requestData(now time.Duration, b []byte) (t Taken) {
 	if s.inputEnd != "" || s.legBroken {
 		return Taken{Consumed: len(b)}
 	}
+	if s.pooled != nil && s.pooled.dropLeft > 0 {
+		return s.drop(b)
+	}
+	if s.pooled != nil {
+		s.pooled.fresh = false
+	}
 	for t.Consumed < len(b) && t.Need == 0 && !t.Paused {
 		rest := b[t.Consumed:]
 		n := s.requestLeft
 		if n == 0 {
 			var reason Reason
 			n, reason = s.nextRequest(now, rest, &t)
+			if s.pooled != nil && s.pooled.dropLeft > 0 {
+				return s.drop(b) // the failed request is the first in b: it was alone
+			}
+			t.To = s.leg
 			if reason != "" {
 				s.endInput(now, reason)
 				t.Forward, t.Consumed = t.Consumed, len(b)
@@ -189,6 +208,15 @@ func (s *Session) nextRequest(now time.Duration, b []byte, t *Taken) (int64, Rea
 	}
 	// A PING is answered whatever its flags say.
 	oneway := h.Type == wire.Invoke && h.Has(wire.Oneway)
+	if s.pooled != nil {
+		if t.Consumed > 0 || !s.ready(now, &h, b, c) {
+			t.Paused, s.paused = true, true
+			return 0, ""
+		}
+		if s.pooled.dropLeft > 0 {
+			return 0, ""
+		}
+	}
 	if !oneway && s.calls.full() {
 		t.Paused, s.paused = true, true
 		return 0, ""

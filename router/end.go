@@ -125,6 +125,8 @@ func (s *Session) Tick(now time.Duration) {
 			s.deadline = now + s.env.LingerTime
 		case s.legBroken:
 			s.legEnded(now, s.leg, ReasonBackendReset, nil)
+		case s.pooled != nil && s.pooled.heldIdle:
+			s.letGo()
 		case s.state == inGreeting: // too late for another: the client has a part of the answer
 			s.blame(errHalfAnswer)
 			s.finish(now, ReasonGarbled, backend.Unanswered)
@@ -155,6 +157,15 @@ func (s *Session) Drain(now time.Duration) {
 		if s.atRest() {
 			s.rested(now)
 		}
+	}
+}
+
+// EndpointDown says that the endpoint was found down, and that sessions with
+// nothing under way are to be closed then: what they might ask next would not be
+// answered.
+func (s *Session) EndpointDown(now time.Duration) {
+	if s.state == inOpen && s.pooled == nil && s.atRest() {
+		s.finish(now, ReasonEndpointDown, backend.Served)
 	}
 }
 
@@ -191,6 +202,7 @@ func (s *Session) endInput(now time.Duration, r Reason) {
 		s.finish(now, r, backend.Served)
 	case s.calls.len() == 0:
 		// The last bytes are being written, and rested comes when they have been.
+	case s.pooled != nil: // the connection outlives this client
 	default:
 		s.do(Action{Op: CloseWrite, Port: s.leg})
 	}
@@ -203,6 +215,9 @@ func (s *Session) legEnded(now time.Duration, p Port, r Reason, err error) {
 	}
 	if s.state == inGreeting && s.greeting != nil {
 		s.failover(now, backend.Broken)
+		return
+	}
+	if s.pooled != nil && s.survives() {
 		return
 	}
 	s.blame(err)
@@ -267,6 +282,9 @@ func (s *Session) settle(now time.Duration, r Reason, o backend.Outcome) {
 		s.summary.Reason = r
 	}
 	outcome := failedAs(r)
+	if s.pooled != nil {
+		o = s.parting(o) // before what is under way is forgotten
+	}
 	if s.requestLeft > 0 && s.sendOneway {
 		s.onewaysUnshipped++
 	}
@@ -286,11 +304,12 @@ func (s *Session) settle(now time.Duration, r Reason, o backend.Outcome) {
 	case s.lease != nil:
 		s.do(Action{Op: Release, Port: s.leg, Lease: s.lease, Outcome: o})
 		s.lease = nil
-	case s.state == inAcquiring && s.leg != 0:
+	case s.leg != 0:
 		s.do(Action{Op: Cancel, Port: s.leg})
 	}
 	s.leg = 0
 	s.greeting = nil
+	s.leavePool()
 }
 
 func (s *Session) observe(now time.Duration, c *call, o metrics.Outcome) {
@@ -299,6 +318,7 @@ func (s *Session) observe(now time.Duration, c *call, o metrics.Outcome) {
 		Outcome:        o,
 		Correlation:    c.correlation,
 		HasCorrelation: c.hasCorrelation,
+		Err:            c.failure,
 		Elapsed:        max(0, c.elapsed(now)),
 	})
 }

@@ -74,6 +74,9 @@ func newHarness(t testing.TB, w *world) *harness {
 // CallFailed implements router.Observer.
 func (h *harness) CallFailed(c router.FailedCall) { h.failed = append(h.failed, c) }
 
+// StreamTimedOut implements router.Observer.
+func (h *harness) StreamTimedOut(endpoint string) { h.note("stream timed out at %s", endpoint) }
+
 func (h *harness) note(format string, args ...any) {
 	h.asked = append(h.asked, fmt.Sprintf(format, args...))
 }

@@ -19,6 +19,8 @@ func (h *harness) checkTaken(p router.Port, t *router.Taken, b []byte, before ro
 	bound := int64(wire.MaxHeadLen)
 	if p == router.Client {
 		bound = max(limits.Handshake, limits.StoreAndForward, wire.MaxHeadLen+limits.Annotations)
+	} else if before == router.Greeting {
+		bound = 4 << 10 // a refusal is looked at as a whole
 	}
 	switch {
 	case t.Forward < 0 || t.Forward > t.Consumed || rest < 0:

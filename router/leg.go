@@ -15,13 +15,17 @@ func (s *Session) acquire() {
 	s.state = inAcquiring
 	s.lastLeg++
 	s.leg = s.lastLeg
-	s.do(Action{Op: Acquire, Port: s.leg, Attempt: s.greeting.attempt})
+	s.do(Action{Op: Acquire, Port: s.leg, Attempt: s.attempt})
 }
 
 // Granted delivers the lease that Acquire asked for under port p. answerIn is
 // how long the endpoint may take to answer the CONNECT.
 func (s *Session) Granted(now time.Duration, p Port, l *backend.Lease, answerIn time.Duration) {
-	if s.state != inAcquiring || p != s.leg {
+	switch {
+	case s.pooled != nil && p == s.leg && s.lease == nil:
+		s.grantedPooled(now, l)
+		return
+	case s.state != inAcquiring || p != s.leg:
 		s.do(Action{Op: Release, Port: p, Lease: l, Outcome: backend.Cancelled})
 		return
 	}
@@ -33,10 +37,22 @@ func (s *Session) Granted(now time.Duration, p Port, l *backend.Lease, answerIn 
 
 // Unreachable says that Acquire under port p failed, and why.
 func (s *Session) Unreachable(now time.Duration, p Port, err error) {
-	if s.state != inAcquiring || p != s.leg {
+	if p != s.leg || s.lease != nil {
+		return
+	}
+	if s.pooled != nil && s.greeting == nil {
+		s.leg = 0
+		s.noEndpoint(now, err)
+		return
+	}
+	if s.state != inAcquiring {
 		return
 	}
 	s.leg = 0 // nothing to cancel
+	if refused := (*backend.RefusedError)(nil); errors.As(err, &refused) {
+		s.passOnRefusal(now, refused)
+		return
+	}
 	s.blame(err)
 	s.refuse(now, ReasonUnreachable, refusal{answersConnect: true, text: unreachableText(s.route)})
 }
@@ -44,8 +60,7 @@ func (s *Session) Unreachable(now time.Duration, p Port, err error) {
 // failover gives up an endpoint that did not answer the CONNECT as it should.
 // A CONNECT is not a call: the next endpoint gets the same one.
 func (s *Session) failover(now time.Duration, o backend.Outcome) {
-	s.do(Action{Op: Release, Port: s.leg, Lease: s.lease, Outcome: o})
-	s.lease = nil
+	s.release(o)
 	s.deadline = 0
 	if s.draining {
 		s.refuseDrained(now)
@@ -64,6 +79,30 @@ func (s *Session) replyData(now time.Duration, b []byte) (t Taken) {
 			if errors.Is(err, wire.ErrShort) {
 				t.Need = shortOf(rest)
 				break
+			}
+			if err == nil && s.maySaturate(&h) {
+				if int64(len(rest)) < h.Len() {
+					t.Need = int(h.Len())
+					break
+				}
+				if wire.Saturated(rest[:h.Len()]) {
+					s.failover(now, backend.Saturated)
+					return Taken{Consumed: len(b)}
+				}
+			}
+			if err == nil && s.ownPong(&h) {
+				if int64(len(rest)) < h.Len() && h.Len() <= maxPong {
+					t.Need = int(h.Len())
+					break
+				}
+				if h.Len() <= maxPong {
+					if t.Consumed == 0 {
+						s.lease.Pings--
+						return Taken{Consumed: int(h.Len()), Again: true}
+					}
+					t.Again = true
+					break
+				}
 			}
 			if err == nil {
 				err = s.nextReply(&h)
@@ -125,7 +164,7 @@ func (s *Session) nextReply(h *wire.Head) error {
 func (s *Session) answered(h *wire.Head) {
 	s.lease.Answered(h.Dialect)
 	s.summary.Endpoint = s.lease.Endpoint.Address.String()
-	s.greeting = nil
+	s.greeting, s.attempt = nil, nil
 }
 
 func (s *Session) expects(t wire.Type) bool {
@@ -168,16 +207,32 @@ func (s *Session) replied(now time.Duration) {
 		s.disarm()
 	default:
 		c := s.calls.pop()
+		if s.pooled != nil {
+			s.repliedPooled()
+		}
 		outcome := metrics.Replied
 		if s.replyFlags.Has(wire.Exception) && !s.replyFlags.Has(wire.ItemStream) {
 			outcome = metrics.Raised
 		}
 		s.route.Calls.Ended(outcome, c.elapsed(now).Seconds())
 	}
-	s.resume()
+	if s.pooled == nil {
+		s.resume()
+	}
 	if s.atRest() {
 		s.rested(now)
 	}
+}
+
+// maxSaturation bounds the refusals that are looked at for saturation, in bytes.
+const maxSaturation = 4 << 10
+
+// maySaturate reports whether a message with head h may say that the daemon has
+// no thread left, and so is no answer to the CONNECT yet: another endpoint may
+// have one.
+func (s *Session) maySaturate(h *wire.Head) bool {
+	return s.state == inGreeting && s.greeting != nil && h.Type == wire.ConnectFail &&
+		h.Dialect == s.dialect && h.Len() <= maxSaturation
 }
 
 func (s *Session) resume() {
@@ -189,6 +244,9 @@ func (s *Session) resume() {
 
 // rested: no call is under way. A client that has said its last may go now.
 func (s *Session) rested(now time.Duration) {
+	if s.pooled != nil {
+		s.restedPooled(now)
+	}
 	switch {
 	case s.inputEnd != "":
 		s.finish(now, s.inputEnd, backend.Served)

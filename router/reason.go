@@ -15,6 +15,7 @@ const (
 	ReasonAborted       Reason = "aborted"
 	ReasonUnreachable   Reason = "no_endpoint"
 	ReasonNoRoute       Reason = "no_route"
+	ReasonEndpointDown  Reason = "endpoint_down"
 
 	// Rejected input and limits.
 	ReasonNotPyro          Reason = "not_pyro"

@@ -14,8 +14,8 @@ import (
 // at a time, and then carries out what Taken and Actions ask. It never blocks,
 // and a call through an open session allocates nothing.
 //
-// In mode session, the only one so far, a client's CONNECT finds an endpoint
-// and both are joined until either goes:
+// In mode session a client's CONNECT finds an endpoint and both are joined until
+// either goes (for mode call see pooled.go):
 //
 //	Handshake ── CONNECT complete, route found ──► Acquiring
 //	Acquiring ── lease granted ──► Greeting (the CONNECT is sent as it came)
@@ -42,6 +42,9 @@ type Session struct {
 	greeting *greeting
 	dialect  wire.Dialect
 	route    *Route
+
+	attempt *backend.Attempt
+	pooled  *pooled // nil: mode session
 
 	leg     Port // the live leg, or the one being acquired; 0: none yet
 	lastLeg Port
@@ -75,7 +78,6 @@ type greeting struct {
 	head        wire.Head
 	correlation [16]byte
 	message     []byte // the whole CONNECT as it came
-	attempt     *backend.Attempt
 }
 
 type phase uint8
@@ -131,6 +133,9 @@ type Observer interface {
 	// CallFailed: a call that had begun got no complete reply, or could not be
 	// sent completely.
 	CallFailed(c FailedCall)
+	// StreamTimedOut: a connection to endpoint was given up that a stream of the
+	// client had held without a call for too long.
+	StreamTimedOut(endpoint string)
 }
 
 // FailedCall describes a call for the log.
@@ -140,6 +145,7 @@ type FailedCall struct {
 	Correlation    [16]byte
 	HasCorrelation bool
 	Elapsed        time.Duration // since the request was complete; 0 where it never was
+	Err            error         // why it could not be sent; nil where it was
 }
 
 // Summary is what the log says of a session when it has ended.
@@ -224,6 +230,8 @@ func (s *Session) State() State {
 		return Closed
 	}
 	switch {
+	case s.pooled != nil && s.pooled.waiting:
+		return Acquiring
 	case s.replyLeft > 0 || s.unsent:
 		return Replying
 	case s.requestLeft > 0 || s.unshipped:
@@ -237,5 +245,6 @@ func (s *Session) State() State {
 // atRest: no call has begun that has not ended, and all that was forwarded has
 // been written.
 func (s *Session) atRest() bool {
-	return s.calls.len() == 0 && s.requestLeft == 0 && s.replyLeft == 0 && !s.unsent && !s.unshipped
+	return s.calls.len() == 0 && s.requestLeft == 0 && s.replyLeft == 0 && !s.unsent && !s.unshipped &&
+		(s.pooled == nil || !s.pooled.waiting)
 }

@@ -3,6 +3,7 @@ package router
 import (
 	"net/netip"
 	"slices"
+	"time"
 
 	"github.com/pyro-dispatch/pyro-dispatch/backend"
 	"github.com/pyro-dispatch/pyro-dispatch/metrics"
@@ -21,6 +22,22 @@ type Route struct {
 
 	Cluster *backend.Cluster
 	Calls   *metrics.Calls
+
+	Mode Mode
+	// HashBy is what the cluster's hash balancing goes by.
+	HashBy HashBy
+
+	// The rest is for mode call.
+
+	// Idempotent: any call may be sent again after its bytes had reached an
+	// endpoint, whatever its method.
+	Idempotent bool
+	// ShareHandshake: a CONNECT is answered with what a daemon said to an equal
+	// one. Otherwise a daemon sees every client's.
+	ShareHandshake bool
+	// StreamIdleTime bounds how long a client with a stream may hold a connection
+	// without a call under way.
+	StreamIdleTime time.Duration
 }
 
 // Request is what is known of a client when its CONNECT has been read.

@@ -79,6 +79,11 @@ func unreachableText(r *Route) string {
 	return fmt.Sprintf("pyro-dispatch: no endpoint reachable (route %s, cluster %s)", r.Name, r.Cluster.Name())
 }
 
+// failureText is what a client is told whose call could not be sent.
+func failureText(r *Route, err error) string {
+	return fmt.Sprintf("pyro-dispatch: %v (route %s, cluster %s)", err, r.Name, r.Cluster.Name())
+}
+
 // clip keeps a client's own words short where we repeat them.
 func clip(s string) string {
 	const most = 200

@@ -19,6 +19,7 @@ type Chunk struct {
 var (
 	ChunkCorrelation = [4]byte{'C', 'O', 'R', 'R'} // V48 only, 16 bytes
 	ChunkHMAC        = [4]byte{'H', 'M', 'A', 'C'} // V48 only
+	ChunkBlob        = [4]byte{'B', 'L', 'B', 'I'} // of a SerializedBlob: see package blob
 )
 
 // NextChunk splits the first chunk off b, a message's annotations, and returns

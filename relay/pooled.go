@@ -1,0 +1,148 @@
+package relay
+
+import (
+	"errors"
+	"io"
+	"net"
+	"sync"
+	"time"
+
+	"github.com/pyro-dispatch/pyro-dispatch/backend"
+	"github.com/pyro-dispatch/pyro-dispatch/router"
+	"github.com/pyro-dispatch/pyro-dispatch/wire"
+)
+
+// reader reads a pooled connection from the end of its handshake to its own end,
+// for whichever session holds it. So an idle connection's end is noticed, and a
+// call needs no goroutine of its own.
+type reader struct {
+	conn *backend.Conn
+	link *link
+	pump pump
+
+	mu     sync.Mutex
+	holder *driver // nil: nobody
+	port   router.Port
+	ended  error // why the connection ended, once it has
+}
+
+// Adopt begins to read a pooled connection. It is what backend.Config.Adopt
+// wants.
+func Adopt(c *backend.Conn) {
+	r := &reader{conn: c, link: newLink(c.Conn)}
+	r.pump = pump{pooled: r, src: r.link, port: noPort}
+	c.Reader = r
+	go r.run()
+}
+
+// noPort is of a pooled connection that was not leased yet: not the client's.
+const noPort = ^router.Port(0)
+
+// run is the connection's goroutine.
+func (r *reader) run() { r.pump.run() }
+
+// hold makes the connection d's, under the port. It fails where the connection
+// has ended: then nothing may be written to it. d's lock is held.
+func (r *reader) hold(d *driver, port router.Port) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.ended != nil {
+		return r.ended
+	}
+	r.holder, r.port = d, port
+	return nil
+}
+
+// leave ends that.
+func (r *reader) leave() {
+	r.mu.Lock()
+	r.holder, r.port = nil, noPort
+	r.mu.Unlock()
+}
+
+// held makes the pump its holder's. It reports false where there is none.
+func (r *reader) held() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.pump.d, r.pump.port = r.holder, r.port
+	return r.holder != nil
+}
+
+var errUnasked = errors.New("message that nobody asked for")
+
+// unheld deals with bytes that come while nobody holds the connection: answers to
+// PINGs of ours, and what is left of a call that was given up.
+func (r *reader) unheld() {
+	k := &r.pump.buf
+	for len(k.b) > 0 {
+		if r.conn.Haunting() {
+			k.drop()
+			return
+		}
+		h, err := wire.ParseHead(k.b)
+		switch {
+		case errors.Is(err, wire.ErrShort):
+			k.consume(nil, 0, wire.MaxHeadLen)
+			return
+		case err != nil, h.Type != wire.Ping, h.Len() > freeSize:
+			r.pump.readErr = errUnasked
+			k.drop()
+			return
+		case int64(len(k.b)) < h.Len():
+			k.consume(nil, 0, int(h.Len()))
+			return
+		}
+		k.consume(nil, int(h.Len()), 0)
+		r.conn.Pong()
+	}
+}
+
+// end deals with the end of the connection.
+func (r *reader) end(err error) {
+	r.mu.Lock()
+	r.ended = err
+	d, port := r.holder, r.port
+	r.mu.Unlock()
+	r.conn.Ended() // before the session knows: it must not be given out again
+	switch {
+	case d == nil, errors.Is(err, net.ErrClosed):
+	case errors.Is(err, io.EOF):
+		d.event(func(now time.Duration) { d.session.EOF(now, port, 0) })
+	default:
+		d.event(func(now time.Duration) { d.session.Reset(now, port, err) })
+	}
+}
+
+// bindLocked makes the connection of the session's lease the one that the driver
+// reads and writes. The lock is held.
+func (d *driver) bindLocked() error {
+	port, lease := d.session.Leg()
+	if lease == nil || !lease.Conn.Pooled() || port == d.legPort {
+		return nil
+	}
+	r := lease.Conn.Reader.(*reader)
+	if err := r.hold(d, port); err != nil {
+		return err
+	}
+	d.leg, d.legPort = r.link, port
+	return nil
+}
+
+// unbindLocked lets go of a lease's connection, which may be somebody else's as
+// soon as the lease has ended. The lock is held.
+func (d *driver) unbindLocked(l *backend.Lease) {
+	r := l.Conn.Reader.(*reader)
+	if d.leg == r.link {
+		r.leave()
+		d.leg, d.legPort = nil, 0
+	}
+}
+
+// settleLocked ends a lease that the session is done with. The lock is held, and
+// ending a pooled lease does not block.
+func (d *driver) settleLocked() {
+	if l, o := d.session.Freed(); l != nil {
+		d.unbindLocked(l)
+		l.Done(o)
+	}
+}

@@ -1,0 +1,245 @@
+package router
+
+import (
+	"bytes"
+	"errors"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/pyro-dispatch/pyro-dispatch/backend"
+	"github.com/pyro-dispatch/pyro-dispatch/metrics"
+	"github.com/pyro-dispatch/pyro-dispatch/wire"
+)
+
+// pooled is what a session in mode call has besides. It holds a lease only while
+// a call is under way:
+//
+//	Handshake ── CONNECT known, or answered by a daemon ──► Idle
+//	Idle ── request complete enough to be sent on ──► Acquiring (or at once)
+//	Acquiring ── lease granted ──► Sending ──► Waiting ──► Replying
+//	Acquiring ── none to be had ──► Idle (the client gets an exception of ours)
+//	Replying ── the last byte is written ──► Idle (the lease is given back)
+//
+// A client has one call under way at a time; what it sends meanwhile waits. A
+// stream keeps the lease (held), since the daemon ties it to the connection.
+type pooled struct {
+	handshake *backend.Handshake
+	waiting   bool            // a request waits for a lease, or to be shown again now that there is one
+	failure   error           // why the waiting request cannot be sent
+	dropLeft  int64           // of a request that could not be sent: bytes still to be dropped
+	fresh     bool            // what was forwarded last began with the request's first byte
+	endAs     backend.Outcome // what the call's lease will have been good for
+	replay    []byte          // the request, where it may be sent again after it has been
+	resending bool            // an Acquire for replay is under way
+
+	held     bool // the lease is kept between calls
+	unsure   bool // only because nothing tells when its oneway call is over
+	heldIdle bool // the session's deadline is that of such a lease
+
+	freed   *backend.Lease // for Freed
+	freedAs backend.Outcome
+}
+
+// joinPool is the beginning of mode call: the CONNECT is answered with what a
+// daemon said to an equal one, or goes to a daemon.
+func (s *Session) joinPool(now time.Duration, h *wire.Head) {
+	c := s.route.Cluster
+	s.pooled = &pooled{handshake: c.Join(h, s.greeting.message)}
+	s.attempt.Handshake = s.pooled.handshake
+	if s.route.ShareHandshake {
+		if answer := c.Greet(s.attempt); answer != nil && s.answerAsBefore(answer) {
+			return
+		}
+	}
+	s.attempt.Connect = s.greeting.message
+	s.acquire()
+}
+
+// answerAsBefore answers the CONNECT with a stored CONNECTOK.
+func (s *Session) answerAsBefore(stored []byte) bool {
+	id := s.greeting.correlation
+	if id == [16]byte{} {
+		id = uuid.New() // a daemon makes one too, for a CONNECT that has none
+	}
+	answer, err := wire.AppendAddressed(nil, stored, s.greeting.head.Seq, id)
+	if err != nil {
+		return false
+	}
+	s.welcome(answer)
+	return true
+}
+
+// welcome sends the client a CONNECTOK.
+func (s *Session) welcome(answer []byte) {
+	s.state = inOpen
+	s.greeting, s.attempt.Connect = nil, nil
+	s.summary.ReplyBytes += int64(len(answer))
+	s.route.Calls.Reply(int64(len(answer)))
+	s.do(Action{Op: Send, Port: Client, Bytes: answer})
+}
+
+// passOnRefusal gives the client the CONNECTFAIL with which a daemon answered its
+// CONNECT.
+func (s *Session) passOnRefusal(now time.Duration, r *backend.RefusedError) {
+	s.summary.Endpoint = r.Endpoint.Address.String()
+	s.summary.ReplyBytes += int64(len(r.Answer))
+	s.route.Calls.Reply(int64(len(r.Answer)))
+	s.route.Calls.Refused()
+	s.do(Action{Op: Send, Port: Client, Bytes: r.Answer})
+	s.finish(now, ReasonRefused, backend.Refused)
+}
+
+// grantedPooled: there is a lease, for the CONNECT or a request.
+func (s *Session) grantedPooled(now time.Duration, l *backend.Lease) {
+	p := s.pooled
+	s.lease = l
+	s.summary.Endpoint = l.Endpoint.Address.String()
+	switch {
+	case s.greeting != nil: // the answer to the CONNECT came with it
+		s.welcome(l.Answer)
+		s.giveBack(backend.Served)
+		s.resume()
+		s.rested(now)
+	case p.resending:
+		p.resending = false
+		s.do(Action{Op: Send, Port: s.leg, Bytes: p.replay})
+	default:
+		s.resume()
+	}
+}
+
+// noEndpoint: there is no lease for the request that waits for one.
+func (s *Session) noEndpoint(now time.Duration, err error) {
+	if s.pooled.resending {
+		s.pooled.resending = false
+		s.blame(err)
+		s.finish(now, ReasonBackendClosed, backend.Broken)
+		return
+	}
+	s.pooled.failure = err
+	s.resume()
+}
+
+// ready reports whether the request with header h, which message begins with,
+// can be dealt with now: sent on, for which there is a lease then, or dropped,
+// where dropLeft is set. Otherwise it has to wait for a Resume.
+func (s *Session) ready(now time.Duration, h *wire.Head, message []byte, c call) bool {
+	p := s.pooled
+	switch {
+	case p.failure != nil:
+		c.failure = p.failure
+		p.failure, p.waiting = nil, false
+		s.fail(now, h, c)
+		return true
+	case s.lease != nil && p.waiting:
+		p.waiting = false
+	case !s.atRest():
+		return false
+	case s.lease == nil && !s.lend(h, message, c):
+		return false
+	}
+	if p.heldIdle {
+		p.heldIdle = false
+		s.deadline = 0
+	}
+	p.fresh = true
+	p.endAs = backend.Served
+	oneway := c.kind == wire.Invoke && h.Has(wire.Oneway)
+	if oneway {
+		p.endAs = backend.Resting
+	}
+	if s.route.Idempotent && c.kind == wire.Invoke {
+		s.route.Cluster.Earn()
+		if !oneway && h.Len() <= s.env.Limits.StoreAndForward {
+			p.replay = bytes.Clone(message[:h.Len()])
+		}
+	}
+	return true
+}
+
+// lend takes a lease that is to be had at once, or asks for one.
+func (s *Session) lend(h *wire.Head, message []byte, c call) bool {
+	a := s.attempt
+	a.Again()
+	a.Nested = c.hasCorrelation // see docs/configuration.md, nested_reserve
+	if s.route.HashBy.perCall() {
+		annotations, _ := split(h, message)
+		if key, ok := s.route.HashBy.callKey(h.Dialect, annotations); ok {
+			a.HashKey = key
+		}
+	}
+	s.lastLeg++
+	s.leg = s.lastLeg
+	if l := s.route.Cluster.TryLease(a); l != nil {
+		s.lease = l
+		s.summary.Endpoint = l.Endpoint.Address.String()
+		return true
+	}
+	s.pooled.waiting = true
+	s.do(Action{Op: Acquire, Port: s.leg, Attempt: a})
+	return false
+}
+
+// acquireAgain asks for another lease for a request that has none any more.
+func (s *Session) acquireAgain() {
+	s.lastLeg++
+	s.leg = s.lastLeg
+	s.do(Action{Op: Acquire, Port: s.leg, Attempt: s.attempt})
+}
+
+// fail answers a request for which there is no endpoint, and has it dropped.
+func (s *Session) fail(now time.Duration, h *wire.Head, c call) {
+	p := s.pooled
+	p.dropLeft = h.Len()
+	s.leg = 0
+	s.summary.Calls++
+	outcome := unsentAs(c.failure)
+	s.observe(now, &c, outcome)
+	if c.kind == wire.Invoke && h.Has(wire.Oneway) {
+		s.route.Calls.Oneway(outcome) // nobody waits to be told
+		return
+	}
+	s.route.Calls.Began()
+	s.route.Calls.Ended(outcome, 0)
+	if c.kind == wire.Ping || p.handshake.Signed || h.Serializer() == wire.UnknownSerializer {
+		// No answer of ours would be taken: a PING is answered with a PING, and a
+		// signed message with a signed one.
+		s.blame(c.failure)
+		s.finish(now, ReasonUnreachable, backend.Served)
+		return
+	}
+	f := wire.Failure{
+		Dialect: h.Dialect, Serializer: h.Serializer(), Seq: h.Seq, Correlation: c.correlation,
+		Class: wire.CommunicationError,
+		Text:  failureText(s.route, c.failure),
+	}
+	if c.hasCorrelation {
+		// Perhaps from a daemon's method, where a communication error would not be
+		// sent back: the daemon closes the connection instead.
+		f.Class = wire.PyroError
+	}
+	s.do(Action{Op: Send, Port: Client, Bytes: wire.AppendFailure(nil, f)})
+}
+
+// unsentAs is the outcome of a call that could not be sent because of err.
+func unsentAs(err error) metrics.Outcome {
+	refused := (*backend.RefusedError)(nil)
+	switch {
+	case errors.Is(err, backend.ErrQueueFull):
+		return metrics.QueueFull
+	case errors.Is(err, backend.ErrQueueTimeout):
+		return metrics.QueueTimeout
+	case errors.As(err, &refused):
+		return metrics.HandshakeRefused
+	}
+	return metrics.NoEndpoint
+}
+
+// drop passes over the bytes of a request that could not be sent.
+func (s *Session) drop(b []byte) Taken {
+	p := s.pooled
+	n := min(p.dropLeft, int64(len(b)))
+	p.dropLeft -= n
+	return Taken{Consumed: int(n), Again: int(n) < len(b)}
+}
