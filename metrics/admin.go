@@ -16,15 +16,19 @@ import (
 //	/metrics  the collectors, in Prometheus' and OpenMetrics' formats
 //	/healthz  200 while the process runs
 //	/readyz   200 while clients are accepted, 503 with the reason otherwise
+//	/api/     what the handler for it does
 type Admin struct {
 	server *http.Server
 	failed chan error
 }
 
 // StartAdmin serves set on ln, which it closes when it is shut down. ready says
-// why clients are not accepted, nil when they are.
-func StartAdmin(ln net.Listener, set *Set, ready func() error) *Admin {
+// why clients are not accepted, nil when they are. api may be nil.
+func StartAdmin(ln net.Listener, set *Set, ready func() error, api http.Handler) *Admin {
 	mux := http.NewServeMux()
+	if api != nil {
+		mux.Handle("/api/", api)
+	}
 	mux.Handle("GET /metrics", promhttp.HandlerFor(set.Registry, promhttp.HandlerOpts{
 		EnableOpenMetrics: true,
 		Registry:          set.Registry,

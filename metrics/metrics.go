@@ -30,6 +30,7 @@ type Set struct {
 	failures   *prometheus.CounterVec
 	endpoints  *prometheus.GaugeVec
 	clusters   clusterVecs
+	sources    sourceVecs
 	bufferUse  prometheus.Gauge
 	bufferMax  prometheus.Gauge
 	bufferWait prometheus.Counter
@@ -74,6 +75,7 @@ func New(b Build) *Set {
 	s.failures = counter("connect_failures_total", "Endpoints that could not be connected, or did not answer a handshake as they should, by reason.", "cluster", "endpoint", "reason")
 	s.endpoints = gauge("endpoint_connections", "Connections open to an endpoint.", "cluster", "endpoint")
 	s.clusters = newClusterVecs(counter, gauge, times)
+	s.sources = newSourceVecs(counter, gauge)
 	s.bufferUse = gauge("buffer_memory_bytes", "Memory reserved for requests that are not complete yet.").WithLabelValues()
 	s.bufferMax = gauge("buffer_memory_limit_bytes", "The limit of buffer_memory_bytes.").WithLabelValues()
 	s.bufferWait = counter("buffer_memory_waits_total", "Times that reading from a client paused until buffer memory was free.").WithLabelValues()
