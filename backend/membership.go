@@ -203,3 +203,18 @@ func b2f(b bool) float64 {
 	}
 	return 0
 }
+
+// Reconfigure changes how endpoints are chosen and how many connections each may
+// have. What is open beyond that is closed as it becomes idle.
+func (c *Cluster) Reconfigure(b Balance, maxConnections, nestedReserve, maxPinned int) {
+	c.lock()
+	defer c.unlock()
+	if c.cfg.Balance == b && c.cfg.MaxConnections == maxConnections &&
+		c.cfg.NestedReserve == nestedReserve && c.cfg.MaxPinned == maxPinned {
+		return
+	}
+	c.cfg.Balance, c.cfg.MaxConnections = b, maxConnections
+	c.cfg.NestedReserve, c.cfg.MaxPinned = nestedReserve, maxPinned
+	c.repick()
+	c.serveAll()
+}

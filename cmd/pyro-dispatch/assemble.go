@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io/fs"
 	"net"
 	"os"
@@ -12,7 +11,6 @@ import (
 
 	"go.uber.org/zap"
 
-	"github.com/pyro-dispatch/pyro-dispatch/backend"
 	"github.com/pyro-dispatch/pyro-dispatch/config"
 	"github.com/pyro-dispatch/pyro-dispatch/metrics"
 	"github.com/pyro-dispatch/pyro-dispatch/relay"
@@ -24,16 +22,13 @@ import (
 // that what we sent last arrives.
 const lingerTime = 2 * time.Second
 
-// assemble makes the parts of the dispatcher that the configuration describes,
-// except for opening its listeners.
-func assemble(cfg *config.Config, set *metrics.Set, log *zap.Logger) (relay.Config, error) {
-	table, err := newTable(cfg, set)
-	if err != nil {
-		return relay.Config{}, err
-	}
+// assemble makes the server that the configuration describes, except for opening
+// its listeners. Its routes lead to the fleet's clusters.
+func assemble(cfg *config.Config, f *fleet, set *metrics.Set, log *zap.Logger) relay.Config {
 	c := relay.Config{
 		BufferMemory: int64(cfg.Limits.BufferMemory),
 		DrainTimeout: cfg.DrainTimeout,
+		Hops:         f.hops,
 		Metrics:      set,
 		Log:          log,
 	}
@@ -48,7 +43,7 @@ func assemble(cfg *config.Config, set *metrics.Set, log *zap.Logger) (relay.Conf
 		c.Listeners = append(c.Listeners, relay.ListenerConfig{
 			Env: router.Env{
 				Listener: l.Name,
-				Table:    func() *router.Table { return table },
+				Table:    f.table.Load,
 				Limits: router.Limits{
 					Message:         int64(cfg.Limits.MaxMessageSize),
 					Annotations:     int64(cfg.Limits.MaxRequestAnnotations),
@@ -65,52 +60,7 @@ func assemble(cfg *config.Config, set *metrics.Set, log *zap.Logger) (relay.Conf
 			MaxPerSource: l.MaxSessionsPerSource,
 		})
 	}
-	return c, nil
-}
-
-// newTable makes the clusters and the routes to them.
-func newTable(cfg *config.Config, set *metrics.Set) (*router.Table, error) {
-	clusters := make(map[string]*backend.Cluster)
-	for _, c := range cfg.Clusters {
-		bc := backend.ClusterConfig{
-			Name:           c.Name,
-			ConnectTimeout: c.ConnectTimeout,
-			Dialer:         &net.Dialer{},
-			Metrics:        set,
-		}
-		for _, e := range c.Static {
-			bc.Endpoints = append(bc.Endpoints, backend.EndpointConfig{
-				Address: backend.Address{Network: e.Address.Network, Addr: e.Address.Address},
-				Dialect: wire.Dialect(e.Dialect),
-			})
-		}
-		clusters[c.Name] = backend.NewCluster(bc)
-	}
-	var routes []*router.Route
-	for _, r := range cfg.Routes {
-		route := &router.Route{
-			Name:      r.Name,
-			Listeners: r.Match.Listener,
-			Sources:   r.Match.Source,
-			Cluster:   clusters[r.Cluster],
-			Calls:     set.Calls(r.Name, r.Cluster),
-		}
-		for _, p := range r.Match.Object {
-			g, err := router.CompileGlob(string(p))
-			if err != nil {
-				return nil, fmt.Errorf("route %s: object %q: %w", r.Name, p, err)
-			}
-			route.Objects = append(route.Objects, g)
-		}
-		for _, d := range r.Match.Dialect {
-			route.Dialects = append(route.Dialects, wire.Dialect(d))
-		}
-		for _, s := range r.Match.Serializer {
-			route.Serializers = append(route.Serializers, wire.SerializerByName(string(s)))
-		}
-		routes = append(routes, route)
-	}
-	return router.NewTable(routes), nil
+	return c
 }
 
 // manyFiles stands for no limit that matters.

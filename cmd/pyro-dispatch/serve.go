@@ -6,11 +6,13 @@ import (
 	"fmt"
 	"net"
 	"runtime"
+	"sync"
 	"sync/atomic"
 	"time"
 
 	"go.uber.org/zap"
 
+	"github.com/pyro-dispatch/pyro-dispatch/admin"
 	"github.com/pyro-dispatch/pyro-dispatch/config"
 	"github.com/pyro-dispatch/pyro-dispatch/metrics"
 	"github.com/pyro-dispatch/pyro-dispatch/relay"
@@ -25,39 +27,62 @@ func serve(ctx context.Context, cfg *config.Config, log *zap.Logger, version str
 	set := metrics.New(metrics.Build{
 		Version: version, Revision: currentBuild().commit, GoVersion: runtime.Version(),
 	})
-	serverConfig, err := assemble(cfg, set, log)
+	fleet, err := newFleet(cfg, set, log)
 	if err != nil {
 		return err
 	}
+	serverConfig := assemble(cfg, fleet, set, log)
 	opened, err := listenAll(cfg, serverConfig.Listeners)
 	if err != nil {
 		return err
 	}
 
 	var ready readiness
+	var adminAt net.Addr
 	if !cfg.Admin.Address.IsZero() {
-		admin, err := startAdmin(cfg.Admin.Address, set, &ready, log)
+		server, at, err := startAdmin(cfg.Admin.Address, set, fleet, &ready, log)
 		if err != nil {
 			closeAll(opened)
 			return err
 		}
-		defer shutdownAdmin(admin)
+		adminAt = at
+		defer shutdownAdmin(server)
 		go func() {
 			select {
-			case err := <-admin.Failed():
+			case err := <-server.Failed():
 				stop(fmt.Errorf("admin server: %w", err))
 			case <-ctx.Done():
 			}
 		}()
 	}
+
+	// What serves calls goes on while calls in flight end, and so ends last.
+	background, end := context.WithCancel(context.Background())
+	var running sync.WaitGroup
+	defer running.Wait()
+	defer end()
+	running.Go(func() { fleet.run(background) })
+	registration := fleet.newRegistration(cfg, opened, adminAt, version)
+	if registration != nil {
+		running.Go(func() { registration.Run(background) })
+	}
+
 	for _, l := range serverConfig.Listeners {
 		log.Info("listening", zap.String("listener", l.Env.Listener), zap.Stringer("address", l.Net.Addr()))
 	}
 	log.Info("started", zap.String("version", version))
 	ready.set(nil)
-	context.AfterFunc(ctx, func() { ready.set(errDraining) })
 
-	if err := relay.NewServer(serverConfig).Serve(ctx); err != nil && !errors.Is(err, relay.ErrDrainTimeout) {
+	serving, drain := context.WithCancel(context.Background())
+	defer drain()
+	context.AfterFunc(ctx, func() {
+		ready.set(errDraining)
+		if registration != nil {
+			deregister(registration, log)
+		}
+		drain()
+	})
+	if err := relay.NewServer(serverConfig).Serve(serving); err != nil && !errors.Is(err, relay.ErrDrainTimeout) {
 		return err
 	}
 	log.Info("stopped")
@@ -67,13 +92,13 @@ func serve(ctx context.Context, cfg *config.Config, log *zap.Logger, version str
 	return nil
 }
 
-func startAdmin(at config.Address, set *metrics.Set, ready *readiness, log *zap.Logger) (*metrics.Admin, error) {
+func startAdmin(at config.Address, set *metrics.Set, f *fleet, ready *readiness, log *zap.Logger) (*metrics.Admin, net.Addr, error) {
 	ln, err := listen(at)
 	if err != nil {
-		return nil, fmt.Errorf("admin server: %w (--admin sets its address, --admin= turns it off)", err)
+		return nil, nil, fmt.Errorf("admin server: %w (--admin sets its address, --admin= turns it off)", err)
 	}
 	log.Info("admin server listening", zap.Stringer("address", ln.Addr()))
-	return metrics.StartAdmin(ln, set, ready.get), nil
+	return metrics.StartAdmin(ln, set, ready.get, admin.Handler(f.all)), ln.Addr(), nil
 }
 
 func shutdownAdmin(a *metrics.Admin) {

@@ -1,0 +1,265 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"slices"
+	"sync"
+	"sync/atomic"
+
+	"go.uber.org/zap"
+
+	"github.com/pyro-dispatch/pyro-dispatch/backend"
+	"github.com/pyro-dispatch/pyro-dispatch/config"
+	"github.com/pyro-dispatch/pyro-dispatch/discovery"
+	"github.com/pyro-dispatch/pyro-dispatch/metrics"
+	"github.com/pyro-dispatch/pyro-dispatch/relay"
+	"github.com/pyro-dispatch/pyro-dispatch/router"
+	"github.com/pyro-dispatch/pyro-dispatch/wire"
+)
+
+// fleet is all clusters and the routes to them: those of the configuration, and
+// those that Consul's catalogue tells of.
+type fleet struct {
+	set    *metrics.Set
+	log    *zap.Logger
+	hops   *backend.Hops
+	limit  int64             // of a daemon's answer to CONNECT
+	consul *discovery.Client // nil where nothing uses Consul
+
+	configured []*router.Route
+	table      atomic.Pointer[router.Table]
+	catalog    *catalog // nil: no zero config
+
+	mu       sync.Mutex
+	clusters []*backend.Cluster
+}
+
+// newFleet makes what the configuration describes. Nothing runs before run.
+func newFleet(cfg *config.Config, set *metrics.Set, log *zap.Logger) (*fleet, error) {
+	f := &fleet{set: set, log: log, hops: &backend.Hops{}, limit: int64(cfg.Limits.MaxHandshake)}
+	if cfg.UsesConsul() {
+		client, err := newConsul(&cfg.Consul)
+		if err != nil {
+			return nil, fmt.Errorf("consul: %w", err)
+		}
+		f.consul = client
+	}
+	byName := make(map[string]*backend.Cluster)
+	for i := range cfg.Clusters {
+		c := &cfg.Clusters[i]
+		sources, err := f.sources(c)
+		if err != nil {
+			return nil, fmt.Errorf("cluster %s: %w", c.Name, err)
+		}
+		cluster := backend.NewCluster(f.clusterConfig(c, cfg.BoundsOf(c), sources))
+		byName[c.Name] = cluster
+		f.clusters = append(f.clusters, cluster)
+	}
+	for i := range cfg.Routes {
+		r := &cfg.Routes[i]
+		at := slices.IndexFunc(cfg.Clusters, func(c config.Cluster) bool { return c.Name == r.Cluster })
+		route, err := newRoute(r, &cfg.Clusters[at], byName[r.Cluster], set)
+		if err != nil {
+			return nil, err
+		}
+		f.configured = append(f.configured, route)
+	}
+	f.table.Store(router.NewTable(f.configured))
+	if cfg.Consul.Discover.Tag != "" {
+		f.catalog = newCatalog(f, cfg)
+	}
+	return f, nil
+}
+
+// all gives the clusters that there are now.
+func (f *fleet) all() []*backend.Cluster {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return slices.Clone(f.clusters)
+}
+
+func (f *fleet) add(c *backend.Cluster) {
+	f.mu.Lock()
+	f.clusters = append(f.clusters, c)
+	f.mu.Unlock()
+}
+
+func (f *fleet) remove(c *backend.Cluster) {
+	f.mu.Lock()
+	f.clusters = slices.DeleteFunc(f.clusters, func(other *backend.Cluster) bool { return other == c })
+	f.mu.Unlock()
+}
+
+// run keeps all clusters current until ctx ends, and returns when they have
+// stopped.
+func (f *fleet) run(ctx context.Context) {
+	var running sync.WaitGroup
+	for _, c := range f.all() {
+		running.Go(func() { c.Run(ctx) })
+	}
+	if f.catalog != nil {
+		running.Go(func() { f.catalog.run(ctx) })
+	}
+	running.Wait()
+	if f.consul != nil {
+		f.consul.Close()
+	}
+}
+
+// sources makes those of a cluster that ask somebody.
+func (f *fleet) sources(c *config.Cluster) ([]backend.Source, error) {
+	var sources []backend.Source
+	if c.DNS.Name != "" {
+		dns, err := discovery.NewDNS(discovery.DNSConfig{
+			Cluster: c.Name, Name: c.DNS.Name, SRV: c.DNS.Type == config.DNSTypeSRV, Interval: c.DNS.Interval,
+			Log: f.log, Events: f.events(c.Name, metrics.SourceDNS),
+		})
+		if err != nil {
+			return nil, err
+		}
+		sources = append(sources, inDialect{dns, wire.Dialect(c.Dialect)})
+	}
+	if len(c.Consul.Service) > 0 {
+		consul := discovery.NewConsul(f.consul, discovery.ConsulConfig{
+			Cluster: c.Name, Services: c.Consul.Service, Tags: c.Consul.Tags, Warning: c.Consul.Warning,
+			Filter: c.Consul.Filter, Datacenters: c.Consul.Datacenters, Near: c.Consul.Near,
+			Log: f.log, Events: f.events(c.Name, metrics.SourceConsul),
+		})
+		sources = append(sources, inDialect{consul, wire.Dialect(c.Dialect)})
+	}
+	return sources, nil
+}
+
+// events makes a source's metrics.
+func (f *fleet) events(cluster string, kind metrics.SourceKind) discovery.Events {
+	m := f.set.Source(cluster, kind)
+	return discovery.Events{
+		Answered: m.Answered,
+		Updated: func(members int) {
+			m.Updates.Inc()
+			m.Members.Set(float64(members))
+		},
+		Failed:   func(r discovery.Reason) { m.Failed(string(r)) },
+		Skipped:  m.Skipped.Inc,
+		Conflict: m.Conflicts.Inc,
+	}
+}
+
+// inDialect gives a cluster's dialect to the members of a source that says none.
+type inDialect struct {
+	backend.Source
+	dialect wire.Dialect
+}
+
+func (s inDialect) Run(ctx context.Context, set func([]backend.Member)) {
+	s.Source.Run(ctx, func(members []backend.Member) {
+		for i := range members {
+			if members[i].Dialect == 0 {
+				members[i].Dialect = s.dialect
+			}
+		}
+		set(members)
+	})
+}
+
+// noBound stands for no bound on pins, where connections have none either.
+const noBound = 1 << 30
+
+func (f *fleet) clusterConfig(c *config.Cluster, bounds config.Bounds, sources []backend.Source) backend.Config {
+	bc := backend.Config{
+		Name: c.Name, Sources: sources, Balance: balanceOf(c.Balance),
+		ConnectTimeout: c.ConnectTimeout, MaxAnswer: f.limit,
+		MaxConnections: bounds.MaxConnections, NestedReserve: bounds.NestedReserve, MaxPinned: bounds.MaxPinned,
+		Queue: c.Queue, QueueTimeout: c.QueueTimeout, Retries: c.Retries, RetryBudget: int(c.RetryBudget),
+		MinIdle: c.MinIdle, IdleTimeout: c.IdleTimeout, MaxAge: c.MaxAge, HandshakeTTL: c.HandshakeTTL,
+		GhostTimeout: c.GhostTimeout, CloseOnDown: c.OnDown == config.OnDownClose,
+		SlowStart: c.SlowStart, PanicThreshold: int(c.PanicThreshold),
+		Dialer: &net.Dialer{}, Adopt: relay.Adopt, Hops: f.hops, Metrics: f.set, Log: f.log,
+	}
+	if bc.MaxPinned == 0 {
+		bc.MaxPinned = noBound
+	}
+	if h := &c.HealthCheck; h.Enabled {
+		bc.Health = backend.HealthConfig{
+			Interval: h.Interval, Timeout: h.Timeout, Rise: h.Rise, Fall: h.Fall,
+			Object: h.Object, Serializer: wire.SerializerByName(string(h.Serializer)), Handshake: h.Handshake,
+		}
+	}
+	if b := &c.Breaker; b.Enabled {
+		bc.Breaker = backend.BreakerConfig{
+			ConsecutiveFailures: b.ConsecutiveFailures, FailureRatio: int(b.FailureRatio), MinimumCalls: b.MinimumCalls,
+			Window: b.Window, Open: b.Open, Probes: b.Probes,
+		}
+	}
+	if o := &c.Outlier; o.Enabled {
+		bc.Outlier.ConsecutiveFailures, bc.Outlier.FailureRatio = o.ConsecutiveFailures, int(o.FailureRatio)
+		bc.Outlier.MinimumCalls, bc.Outlier.Window = o.MinimumCalls, o.Window
+		bc.Outlier.Ejection, bc.Outlier.MaxEjection = o.Ejection, o.MaxEjection
+		bc.MaxEjected = int(o.MaxEjectionPercent)
+	}
+	for _, e := range c.Static {
+		bc.Members = append(bc.Members, backend.Member{
+			Address: backend.Address{Network: e.Address.Network, Addr: e.Address.Address},
+			Dialect: wire.Dialect(e.Dialect),
+			Weight:  e.Weight,
+		})
+	}
+	return bc
+}
+
+func balanceOf(b config.Balance) backend.Balance {
+	switch b {
+	case config.BalanceRoundRobin:
+		return backend.RoundRobin
+	case config.BalanceHash:
+		return backend.Hash
+	}
+	return backend.LeastRequest
+}
+
+// newRoute makes a route to cluster, which is made of c.
+func newRoute(r *config.Route, c *config.Cluster, cluster *backend.Cluster, set *metrics.Set) (*router.Route, error) {
+	route := &router.Route{
+		Name:           r.Name,
+		Listeners:      r.Match.Listener,
+		Sources:        r.Match.Source,
+		Cluster:        cluster,
+		Calls:          set.Calls(r.Name, c.Name),
+		HashBy:         hashBy(c.HashBy),
+		Idempotent:     r.Idempotent,
+		ShareHandshake: r.CacheHandshake,
+		StreamIdleTime: c.StreamIdleTimeout,
+	}
+	if r.Mode == config.ModeCall {
+		route.Mode = router.ModeCall
+	}
+	for _, p := range r.Match.Object {
+		g, err := router.CompileGlob(string(p))
+		if err != nil {
+			return nil, fmt.Errorf("route %s: object %q: %w", r.Name, p, err)
+		}
+		route.Objects = append(route.Objects, g)
+	}
+	for _, d := range r.Match.Dialect {
+		route.Dialects = append(route.Dialects, wire.Dialect(d))
+	}
+	for _, s := range r.Match.Serializer {
+		route.Serializers = append(route.Serializers, wire.SerializerByName(string(s)))
+	}
+	return route, nil
+}
+
+func hashBy(h config.HashBy) router.HashBy {
+	if id, ok := h.Annotation(); ok {
+		return router.HashBy{What: router.ByAnnotation, Annotation: [4]byte([]byte(id))}
+	}
+	switch h {
+	case config.HashBySource:
+		return router.HashBy{What: router.BySource}
+	case config.HashByBlobInfo:
+		return router.HashBy{What: router.ByBlobInfo}
+	}
+	return router.HashBy{What: router.ByObject}
+}
