@@ -41,7 +41,7 @@ func compareCommand(ctx context.Context, args []string) error {
 	flags.DurationVar(&p.Settle, "settle", 3*time.Second, "pause before resident memory is read")
 	flags.IntVar(&p.Procs, "procs", max(runtime.NumCPU()/4, 1), "GOMAXPROCS of load and of daemon")
 	quick := flags.Bool("quick", false, "one short round: shows that all works, not how fast")
-	selectContenders := flags.String("contenders", "", "comma-separated: direct, dispatch, haproxy1, haproxy2, haproxy2-256k (default all)")
+	selectContenders := flags.String("contenders", "", "comma-separated: direct, dispatch, call, call-3, call-1000, haproxy1, haproxy2, haproxy2-256k (default all)")
 	selectScenarios := flags.String("scenarios", "", "comma-separated: small-1, small-16, small-256, large, huge, idle (default all)")
 	dispatcher := flags.String("dispatcher", "", "pyro-dispatch binary to measure (default: build this source tree's)")
 	page := flags.String("o", "", "file for the page with tables and conditions")
@@ -75,7 +75,7 @@ func compareCommand(ctx context.Context, args []string) error {
 	if c.scenarios, err = choose(*selectScenarios, allScenarios(p.IdleSessions), func(s scenario) string { return s.name }); err != nil {
 		return fmt.Errorf("-scenarios: %w", err)
 	}
-	if *dispatcher == "" && slices.ContainsFunc(c.contenders, func(c contender) bool { return c.name == nameDispatch }) {
+	if *dispatcher == "" && slices.ContainsFunc(c.contenders, func(c contender) bool { return !strings.HasPrefix(c.name, "haproxy") && c.name != nameDirect }) {
 		if *dispatcher, err = buildDispatcher(ctx, dir); err != nil {
 			return err
 		}

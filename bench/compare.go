@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"os"
 	"os/exec"
 	"strconv"
@@ -46,7 +47,12 @@ func (c *comparison) run(ctx context.Context) ([]sample, error) {
 	if c.daemonAddr, err = freeAddr(); err != nil {
 		return nil, err
 	}
-	cmd := exec.Command(c.self, "daemon", "-listen", c.daemonAddr, "-procs", strconv.Itoa(c.Procs))
+	_, port, err := net.SplitHostPort(c.daemonAddr)
+	if err != nil {
+		return nil, err
+	}
+	// At every loopback address, for those who want many endpoints.
+	cmd := exec.Command(c.self, "daemon", "-listen", net.JoinHostPort("0.0.0.0", port), "-procs", strconv.Itoa(c.Procs))
 	if c.daemon, err = startChild(ctx, "the daemon", cmd); err != nil {
 		return nil, err
 	}

@@ -5,6 +5,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -17,6 +18,7 @@ type contender struct {
 	name      string // for -contenders and JSON
 	label     string // for people
 	largeOnly bool   // takes part in scenarios with large bodies only
+	smallOnly bool   // takes part in scenarios with small bodies and several connections only
 	absent    string // why it cannot take part, or empty
 
 	// command returns what to run so that it listens on one address and passes
@@ -27,6 +29,9 @@ type contender struct {
 const (
 	nameDirect   = "direct"
 	nameDispatch = "dispatch"
+	nameCall     = "call"
+	nameFew      = "call-3"
+	nameMany     = "call-1000"
 	nameHAProxy1 = "haproxy1"
 	nameHAProxy2 = "haproxy2"
 	nameHAProxyB = "haproxy2-256k"
@@ -44,6 +49,11 @@ func allContenders(dir string, dispatcher *string) []contender {
 		{name: nameDispatch, label: "pyro-dispatch", command: func(listen, backend string) (*exec.Cmd, error) {
 			return exec.Command(*dispatcher, "run", "--listen", listen, "--backend", backend, "--admin=", "--log-level", "error"), nil
 		}},
+		{name: nameCall, label: "pyro-dispatch, mode call", command: func(listen, backend string) (*exec.Cmd, error) {
+			return exec.Command(*dispatcher, "run", "--listen", listen, "--backend", backend, "--mode", "call", "--admin=", "--log-level", "error"), nil
+		}},
+		{name: nameFew, label: "mode call, 3 endpoints, 1 route", smallOnly: true, command: manyEndpoints(dir, dispatcher, 3, 1)},
+		{name: nameMany, label: "mode call, 1,000 endpoints and routes", smallOnly: true, command: manyEndpoints(dir, dispatcher, 1000, 1000)},
 		{name: nameHAProxy1, label: "HAProxy, 1 thread", command: haproxy(dir, 1, 0)},
 		{name: nameHAProxy2, label: "HAProxy, 2 threads", command: haproxy(dir, 2, 0)},
 		{name: nameHAProxyB, label: "HAProxy, 2 threads, 256K buffers", command: haproxy(dir, 2, 256<<10), largeOnly: true},
@@ -66,6 +76,32 @@ func buildDispatcher(ctx context.Context, dir string) (string, error) {
 		return "", fmt.Errorf("building pyro-dispatch: %w\n%s", err, out)
 	}
 	return path, nil
+}
+
+// manyEndpoints returns the command of a pyro-dispatch in mode call with so many
+// endpoints and routes. All endpoints are the one daemon, under addresses of their
+// own of 127.0.0.0/8, and the last route is the one that matches.
+func manyEndpoints(dir string, dispatcher *string, endpoints, routes int) func(listen, backend string) (*exec.Cmd, error) {
+	return func(listen, backend string) (*exec.Cmd, error) {
+		_, port, err := net.SplitHostPort(backend)
+		if err != nil {
+			return nil, err
+		}
+		var b strings.Builder
+		fmt.Fprintf(&b, "admin: {address: \"\"}\nlog: {level: error}\nlisteners: [{name: main, address: %q}]\nroutes:\n", listen)
+		for i := range routes - 1 {
+			fmt.Fprintf(&b, "  - {name: other-%d, match: {object: \"other.%d.*\"}, cluster: all, mode: call}\n", i, i)
+		}
+		b.WriteString("  - {name: all, cluster: all, mode: call}\nclusters:\n  - name: all\n    static:\n")
+		for i := range endpoints {
+			fmt.Fprintf(&b, "      - \"127.1.%d.%d:%s\"\n", i/250, i%250+1, port)
+		}
+		path := filepath.Join(dir, fmt.Sprintf("dispatch-%d.yaml", endpoints))
+		if err := os.WriteFile(path, []byte(b.String()), 0o600); err != nil {
+			return nil, err
+		}
+		return exec.Command(*dispatcher, "run", "--config", path), nil
+	}
 }
 
 // haproxy returns the command of an HAProxy in TCP mode; bufsize 0 leaves its

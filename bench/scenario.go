@@ -40,7 +40,7 @@ func allScenarios(idleSessions int) []scenario {
 
 // takesPart says whether a contender is measured in a scenario.
 func takesPart(c contender, s scenario) bool {
-	if c.absent != "" || c.largeOnly && !s.large() {
+	if c.absent != "" || c.largeOnly && !s.large() || c.smallOnly && (s.idle || s.large() || s.connections < 2) {
 		return false
 	}
 	return c.name != nameDirect || !s.idle
