@@ -142,6 +142,8 @@ func exampleReport() report {
 		turn(nameDirect, 0)
 		turn(nameDispatch, 16*time.Microsecond)
 		turn(nameHAProxy2, 20*time.Microsecond)
+		turn(nameFew, 20*time.Microsecond)
+		turn(nameMany, 22*time.Microsecond)
 		r.Samples = append(r.Samples, sample{Round: round, Scenario: scenarioIdle, Contender: nameDispatch, BytesPerSession: 11 << 10})
 	}
 	return r
@@ -153,10 +155,11 @@ func TestReport(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, want := range []string{
-		"| CPU per call, 64 B, 16 connections | × 0.90 HAProxy, 2 threads | × 0.80 | met |",
-		"| memory per session, idle sessions | 10.0 KiB | 11.0 KiB | **missed** |",
+		"| pyro-dispatch: CPU per call, 64 B, 16 connections | × 0.90 HAProxy, 2 threads | × 0.80 | met |",
+		"| pyro-dispatch: memory per session, idle sessions | 10.0 KiB | 11.0 KiB | **missed** |",
 		"| 64 B, 16 connections | × 1.00 (1.00 to 1.00) | × 1.00 (1.00 to 1.00) | × 1.00 (1.00 to 1.00) | × 0.80 (0.80 to 0.80) | – |",
-		"| 64 B, 16 connections | 24 µs · × 0.80 | – | 30 µs | – |",
+		"| 64 B, 16 connections | 24 µs · × 0.80 | – | 30 µs · × 1.00 | 33 µs · × 1.10 | – | 30 µs | – |",
+		"| mode call, 1,000 endpoints and routes: CPU per call, 64 B, 16 connections | × 1.15 mode call, 3 endpoints, 1 route | × 1.10 | met |",
 	} {
 		if !strings.Contains(page.String(), want+"\n") {
 			t.Errorf("no line %q in:\n%s", want, &page)
@@ -184,7 +187,7 @@ func TestReportWithoutHAProxy(t *testing.T) {
 	if err := r.tables(&tables); err != nil {
 		t.Fatal(err)
 	}
-	if want := "| 64 B, 16 connections | 24 µs | not installed | not installed | not installed |\n"; !strings.Contains(tables.String(), want) {
+	if want := "| 64 B, 16 connections | 24 µs | – | 30 µs | 33 µs | not installed | not installed | not installed |\n"; !strings.Contains(tables.String(), want) {
 		t.Errorf("no line %q in:\n%s", want, &tables)
 	}
 	if strings.Contains(tables.String(), "compared with HAProxy") {
@@ -204,7 +207,7 @@ func TestReportJSON(t *testing.T) {
 	if err := json.Unmarshal([]byte(b.String()), &back); err != nil {
 		t.Fatal(err)
 	}
-	if len(back.Samples) != 8 || back.Samples[1].CPUPerCall != 16*time.Microsecond {
+	if len(back.Samples) != 12 || back.Samples[1].CPUPerCall != 16*time.Microsecond {
 		t.Errorf("read back %d samples: %+v", len(back.Samples), back.Samples)
 	}
 }
