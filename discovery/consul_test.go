@@ -234,3 +234,23 @@ func TestDatacenters(t *testing.T) {
 		}
 	})
 }
+
+// TestFirstDatacenter: nobody is sent far away because the nearer datacenter is
+// the slower to answer for the first time.
+func TestFirstDatacenter(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := &bench{newFakeConsul(), newListener()}
+		b.answer(func(w http.ResponseWriter, r *http.Request) {
+			if r.URL.Query().Get("dc") == "near" {
+				time.Sleep(5 * time.Second)
+			}
+			b.serve(w, r)
+		})
+		b.fakeConsul.set("near/cam", entry(1))
+		b.fakeConsul.set("far/cam", entry(2))
+		b.start(t, func(c *ConsulConfig) { c.Datacenters = []string{"near", "far"} })
+		b.wantSets(t, "far answers")
+		time.Sleep(5 * time.Second)
+		b.wantSets(t, "near answers", ":1")
+	})
+}

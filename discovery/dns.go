@@ -121,11 +121,10 @@ func (s *DNS) Run(ctx context.Context, set func([]backend.Member)) {
 	}
 }
 
-// absence counts how often in a row there was no such name.
+// absence knows since when every look-up has said that there is no such name.
 type absence struct {
 	grace time.Duration
-	times int
-	since time.Time
+	since time.Time // zero if the last one did not
 }
 
 // believed reports whether a look-up with this error means that there are no
@@ -133,14 +132,14 @@ type absence struct {
 func (a *absence) believed(err error) bool {
 	var dns *net.DNSError
 	if !errors.As(err, &dns) || !dns.IsNotFound || dns.IsTimeout || dns.IsTemporary {
-		a.times = 0
+		a.since = time.Time{}
 		return false
 	}
-	if a.times == 0 {
+	if a.since.IsZero() {
 		a.since = time.Now()
+		return false
 	}
-	a.times++
-	return a.times >= 2 && time.Since(a.since) >= a.grace
+	return time.Since(a.since) >= a.grace
 }
 
 func (s *DNS) lookup(ctx context.Context) ([]backend.Member, []problem, error) {

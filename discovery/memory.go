@@ -29,48 +29,70 @@ type memory[T any] struct {
 	key   func(T) string
 	grace time.Duration
 
-	last  []T       // what is in force
-	held  []T       // of it, what was not seen since the outage
-	until time.Time // when that is dropped; zero until the first answer
+	last []T                // what is in force
+	held map[string]held[T] // of it, what was not seen since the outage
+}
+
+type held[T any] struct {
+	item  T
+	until time.Time // when it is dropped; zero until the first answer
 }
 
 // outage says that Consul may have forgotten.
 func (m *memory[T]) outage() {
-	m.held, m.until = slices.Clone(m.last), time.Time{}
+	m.held = make(map[string]held[T], len(m.last))
+	m.doubt()
 }
 
-// doubt says that the answer that follows may lack something. It begins an
-// outage, but does not prolong one.
+// doubt says that the answer that follows may lack something. What it lacks is
+// held as after an outage, and what was held already, not for longer.
 func (m *memory[T]) doubt() {
-	if len(m.held) == 0 {
-		m.outage()
+	if m.held == nil {
+		m.held = make(map[string]held[T], len(m.last))
+	}
+	for _, item := range m.last {
+		if key := m.key(item); m.held[key].until.IsZero() {
+			m.held[key] = held[T]{item: item}
+		}
 	}
 }
 
 // answer takes what Consul has now, and returns what is in force from now on.
-// kept is how much of it is held from before, told once for an outage, and
-// dropped how much no longer is.
+// kept is how much of it is held for the first time, and dropped how much no
+// longer is.
 func (m *memory[T]) answer(now time.Time, fresh []T) (all []T, kept, dropped int) {
-	seen := make(map[string]bool, len(fresh))
 	for _, item := range fresh {
-		seen[m.key(item)] = true
+		delete(m.held, m.key(item))
 	}
-	m.held = slices.DeleteFunc(m.held, func(item T) bool { return seen[m.key(item)] })
-	switch {
-	case len(m.held) == 0:
-	case m.until.IsZero():
-		m.until, kept = now.Add(m.grace), len(m.held)
-	case !now.Before(m.until):
-		dropped, m.held = len(m.held), nil
+	all = slices.Clone(fresh)
+	for _, item := range m.last { // in its order
+		key := m.key(item)
+		h, ok := m.held[key]
+		switch {
+		case !ok:
+			continue
+		case h.until.IsZero():
+			kept++
+			h.until = now.Add(m.grace)
+			m.held[key] = h
+		case !now.Before(h.until):
+			dropped++
+			delete(m.held, key)
+			continue
+		}
+		all = append(all, item)
 	}
-	m.last = append(slices.Clip(fresh), m.held...)
-	return m.last, kept, dropped
+	m.last = all
+	return all, kept, dropped
 }
 
 // left is the time until something may be dropped, 0 if nothing is held.
 func (m *memory[T]) left(now time.Time) time.Duration {
-	if len(m.held) == 0 || m.until.IsZero() {
-		return 0
+	var soonest time.Duration
+	for _, h := range m.held {
+		if left := max(h.until.Sub(now), 0); soonest == 0 || left < soonest {
+			soonest = left
+		}
 	}
-	return max(m.until.Sub(now), 0)
+	return soonest
 }

@@ -222,12 +222,13 @@ func TestFirstAnswer(t *testing.T) {
 // That it is empty must be confirmed by the servers.
 func TestStreaming(t *testing.T) {
 	for _, test := range []struct {
-		name    string
-		servers []*api.ServiceEntry
-		want    []string
+		name          string
+		view, servers []*api.ServiceEntry
+		want          []string
 	}{
-		{"lost its servers for a moment", []*api.ServiceEntry{entry(1), entry(2)}, nil},
-		{"is right", []*api.ServiceEntry{}, []string{""}},
+		{"lost its servers for a moment", []*api.ServiceEntry{}, []*api.ServiceEntry{entry(1), entry(2)}, nil},
+		{"is right", []*api.ServiceEntry{}, []*api.ServiceEntry{}, []string{""}},
+		{"has one less", []*api.ServiceEntry{entry(1)}, []*api.ServiceEntry{entry(1)}, []string{":1"}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -242,11 +243,11 @@ func TestStreaming(t *testing.T) {
 					w.Header().Set("X-Consul-KnownLeader", "false")
 					w.Header().Set("X-Consul-Query-Backend", "streaming")
 					w.Header().Set("X-Consul-Index", "5") // it lags behind, for a service that never was
-					reply(w, []*api.ServiceEntry{})
+					reply(w, test.view)
 				})
 				b.change(func() {})
 				time.Sleep(time.Second)
-				b.wantSets(t, "empty", test.want...)
+				b.wantSets(t, "then", test.want...)
 				if failures, backwards := b.failed(), b.messages()["Consul's index went backwards"]; len(failures)+backwards > 0 {
 					t.Errorf("failures: %v, %d times backwards", failures, backwards)
 				}
@@ -273,5 +274,24 @@ func TestNoToken(t *testing.T) {
 		b.wantSets(t, "hidden?")
 		time.Sleep(10 * time.Second)
 		b.wantSets(t, "for long", "")
+	})
+}
+
+// TestStale: a server without a leader may not know all that there is.
+func TestStale(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := startBench(t)
+		b.wantSets(t, "at first", ":1 :2")
+		entries := []*api.ServiceEntry{entry(1), entry(3)}
+		b.answer(func(w http.ResponseWriter, r *http.Request) {
+			ledBy(w, 50)
+			w.Header().Set("X-Consul-KnownLeader", "false")
+			reply(w, entries)
+		})
+		b.change(func() {})
+		time.Sleep(time.Minute)
+		b.wantSets(t, "one is missing", ":1 :2 :3")
+		time.Sleep(DefaultGrace)
+		b.wantSets(t, "for long", ":1 :3")
 	})
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -82,10 +83,20 @@ func TestDeregisterWaits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f, l := newFakeConsul(), newListener()
 		f.answer(func(w http.ResponseWriter, r *http.Request) {
-			if strings.HasSuffix(r.URL.Path, "/register") {
-				time.Sleep(5 * time.Second)
+			if !strings.HasSuffix(r.URL.Path, "/register") {
+				f.serve(w, r)
+				return
 			}
-			f.serve(w, r)
+			done := make(chan struct{})
+			go func() { // it goes on when the connection has gone
+				defer close(done)
+				time.Sleep(5 * time.Second)
+				f.serve(httptest.NewRecorder(), r)
+			}()
+			select {
+			case <-done:
+			case <-r.Context().Done():
+			}
 		})
 		r := newTestRegistration(t, f, l)
 		go r.Run(t.Context())
