@@ -26,8 +26,10 @@ type Admin struct {
 // why clients are not accepted, nil when they are. api may be nil.
 func StartAdmin(ln net.Listener, set *Set, ready func() error, api http.Handler) *Admin {
 	mux := http.NewServeMux()
+	index := indexHead + indexEnd
 	if api != nil {
 		mux.Handle("/api/", api)
+		index = indexHead + indexAPI + indexEnd
 	}
 	mux.Handle("GET /metrics", promhttp.HandlerFor(set.Registry, promhttp.HandlerOpts{
 		EnableOpenMetrics: true,
@@ -45,9 +47,7 @@ func StartAdmin(ln net.Listener, set *Set, ready func() error, api http.Handler)
 	})
 	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "text/html; charset=utf-8")
-		fmt.Fprint(w, `<!doctype html><title>pyro-dispatch</title><h1>pyro-dispatch</h1>
-<p><a href="/metrics">metrics</a> · <a href="/healthz">healthz</a> · <a href="/readyz">readyz</a></p>
-`)
+		fmt.Fprint(w, index)
 	})
 	a := &Admin{
 		server: &http.Server{
@@ -63,6 +63,14 @@ func StartAdmin(ln net.Listener, set *Set, ready func() error, api http.Handler)
 	go a.serve(ln)
 	return a
 }
+
+// The page at / leads to the others.
+const (
+	indexHead = `<!doctype html><title>pyro-dispatch</title><h1>pyro-dispatch</h1>
+<p><a href="/metrics">metrics</a> · <a href="/healthz">healthz</a> · <a href="/readyz">readyz</a>`
+	indexAPI = ` · <a href="/api/clusters">clusters</a>`
+	indexEnd = "</p>\n"
+)
 
 func (a *Admin) serve(ln net.Listener) {
 	if err := a.server.Serve(ln); !errors.Is(err, http.ErrServerClosed) {

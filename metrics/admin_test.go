@@ -30,13 +30,18 @@ type admin struct {
 // startAdmin starts a server that the test shuts down, or leaves to its end.
 func startAdmin(t *testing.T, ready func() error) *admin {
 	t.Helper()
+	return startAdminWith(t, ready, nil)
+}
+
+func startAdminWith(t *testing.T, ready func() error, api http.Handler) *admin {
+	t.Helper()
 	network := &pyrotest.Network{}
 	ln, err := network.Listen(adminAddr)
 	if err != nil {
 		t.Fatal(err)
 	}
 	a := &admin{
-		Admin:   metrics.StartAdmin(ln, newSet(), ready),
+		Admin:   metrics.StartAdmin(ln, newSet(), ready, api),
 		network: network,
 		client:  &http.Client{Transport: &http.Transport{DialContext: network.DialContext, DisableKeepAlives: true}},
 	}
@@ -89,6 +94,7 @@ func TestAdminPaths(t *testing.T) {
 		{"GET", "/readyz", "", 200, "text/plain", []string{"ready\n"}},
 		{"GET", "/", "", 200, "text/html", []string{`href="/metrics"`, `href="/healthz"`, `href="/readyz"`}},
 		{"GET", "/nothing", "", 404, "", nil},
+		{"GET", "/api/clusters", "", 404, "", nil}, // there is no handler for it
 		{"GET", "/metrics/", "", 404, "", nil},
 		{"GET", "/debug/pprof/", "", 404, "", nil},
 		{"POST", "/metrics", "", 405, "", nil},
@@ -114,6 +120,38 @@ func TestAdminPaths(t *testing.T) {
 				t.Errorf("Allow: %q", allow)
 			}
 		})
+	}
+}
+
+// TestAdminAPI: what is below /api/ is the given handler's, whatever the method,
+// with the path as the client sent it. The index leads there only where there is
+// a handler.
+func TestAdminAPI(t *testing.T) {
+	api := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.WriteHeader(http.StatusTeapot)
+		io.WriteString(w, r.Method+" "+r.URL.EscapedPath())
+	})
+	const link = `href="/api/clusters"`
+	a := startAdminWith(t, alwaysReady, api)
+	for _, request := range []string{
+		"GET /api/", "GET /api/clusters", "POST /api/clusters/lab/pause", "PUT /api/clusters",
+		"POST /api/clusters/lab/endpoints/unix:%2Frun%2Fa.sock/drain",
+	} {
+		method, path, _ := strings.Cut(request, " ")
+		if response, body := a.do(t, method, path, ""); response.StatusCode != http.StatusTeapot || body != request {
+			t.Errorf("%s: got %s, %q", request, response.Status, body)
+		}
+	}
+	for path, status := range map[string]int{"/apis": 404, "/healthz": 200, "/metrics": 200} {
+		if response, _ := a.do(t, "GET", path, ""); response.StatusCode != status {
+			t.Errorf("%s: got %s, want %d", path, response.Status, status)
+		}
+	}
+	if _, body := a.do(t, "GET", "/", ""); !strings.Contains(body, link) {
+		t.Errorf("the index does not lead to the API: %q", body)
+	}
+	if _, body := startAdmin(t, alwaysReady).do(t, "GET", "/", ""); strings.Contains(body, link) {
+		t.Errorf("the index leads to an API that there is not: %q", body)
 	}
 }
 
@@ -267,7 +305,7 @@ func (a *admin) begin(t *testing.T, path string) <-chan int {
 // TestAcceptFails: the program hears that its admin server is gone.
 func TestAcceptFails(t *testing.T) {
 	broken := errors.New("broken")
-	a := metrics.StartAdmin(brokenListener{broken}, newSet(), alwaysReady)
+	a := metrics.StartAdmin(brokenListener{broken}, newSet(), alwaysReady, nil)
 	if err := <-a.Failed(); !errors.Is(err, broken) {
 		t.Errorf("Failed delivers %v", err)
 	}

@@ -22,7 +22,12 @@ func newSet() *metrics.Set {
 	s := metrics.New(metrics.Build{Version: "1.2.3", Revision: "abc", GoVersion: "go1"})
 	s.Listener("front")
 	s.Calls("cameras", "lab")
+	s.Cluster("lab")
 	s.Endpoint("lab", "192.0.2.1:9999")
+	s.Source("lab", metrics.SourceDNS)
+	s.Source("lab", metrics.SourceConsul)
+	s.Source("", metrics.SourceCatalog)
+	s.Source("", metrics.SourceRegistration)
 	s.Buffer()
 	return s
 }
@@ -62,6 +67,9 @@ func gather(t *testing.T, g prometheus.Gatherer) (found []family) {
 		for _, m := range mf.GetMetric() {
 			var labels []string
 			for _, l := range m.GetLabel() {
+				if l.GetValue() == "" {
+					continue // to Prometheus there is no such label
+				}
 				labels = append(labels, fmt.Sprintf("%s=%q", l.GetName(), l.GetValue()))
 				if !slices.Contains(f.labels, l.GetName()) {
 					f.labels = append(f.labels, l.GetName())
@@ -81,6 +89,10 @@ func gather(t *testing.T, g prometheus.Gatherer) (found []family) {
 				continue
 			}
 			f.series[key] = m.GetCounter().GetValue() + m.GetGauge().GetValue()
+		}
+		slices.Sort(f.labels)
+		for _, values := range f.values {
+			slices.Sort(values)
 		}
 		found = append(found, f)
 	}

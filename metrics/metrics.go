@@ -34,6 +34,8 @@ type Set struct {
 	bufferUse  prometheus.Gauge
 	bufferMax  prometheus.Gauge
 	bufferWait prometheus.Counter
+
+	vecs []*prometheus.MetricVec // all that have labels
 }
 
 // Build names the running program in the build_info metric.
@@ -47,17 +49,17 @@ func New(b Build) *Set {
 	s := &Set{Registry: prometheus.NewRegistry()}
 	counter := func(name, help string, labels ...string) *prometheus.CounterVec {
 		v := prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: namespace, Name: name, Help: help}, labels)
-		s.Registry.MustRegister(v)
+		s.register(v, v.MetricVec)
 		return v
 	}
 	gauge := func(name, help string, labels ...string) *prometheus.GaugeVec {
 		v := prometheus.NewGaugeVec(prometheus.GaugeOpts{Namespace: namespace, Name: name, Help: help}, labels)
-		s.Registry.MustRegister(v)
+		s.register(v, v.MetricVec)
 		return v
 	}
 	times := func(name, help string, buckets []float64, labels ...string) *prometheus.HistogramVec {
 		v := prometheus.NewHistogramVec(prometheus.HistogramOpts{Namespace: namespace, Name: name, Help: help, Buckets: buckets}, labels)
-		s.Registry.MustRegister(v)
+		s.register(v, v.MetricVec)
 		return v
 	}
 	s.sessions = gauge("sessions", "Client connections open now.", "listener")
@@ -87,6 +89,19 @@ func New(b Build) *Set {
 	info := gauge("build_info", "Always 1; its labels name the build.", "version", "revision", "goversion")
 	info.WithLabelValues(b.Version, b.Revision, b.GoVersion).Set(1)
 	return s
+}
+
+func (s *Set) register(c prometheus.Collector, v *prometheus.MetricVec) {
+	s.Registry.MustRegister(c)
+	s.vecs = append(s.vecs, v)
+}
+
+// Forget ends all series of a cluster that there is no more. Whatever is counted
+// of it afterwards is lost.
+func (s *Set) Forget(cluster string) {
+	for _, v := range s.vecs {
+		v.DeletePartialMatch(prometheus.Labels{"cluster": cluster})
+	}
 }
 
 // Buffer is how the memory for incomplete requests is shown.

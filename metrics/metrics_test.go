@@ -1,15 +1,18 @@
 package metrics_test
 
 import (
+	"fmt"
 	"maps"
 	"slices"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 	"github.com/prometheus/client_golang/prometheus/testutil"
+	"github.com/sony/gobreaker/v2"
 
-	"github.com/pyro-dispatch/pyro-dispatch/metrics"
+	"github.com/pyro-dispatch/pyro-dispatch/health"
 	"github.com/pyro-dispatch/pyro-dispatch/router"
 )
 
@@ -24,7 +27,8 @@ func TestLint(t *testing.T) {
 }
 
 // TestEverySeriesExists wants every metric to be there, with every value of the
-// labels that are lists, before anything has happened.
+// labels that are lists, before anything has happened. Where another package
+// decides what is counted, its own names are what is wanted.
 func TestEverySeriesExists(t *testing.T) {
 	var all, rejected []string
 	for _, r := range routerReasons(t) {
@@ -33,23 +37,24 @@ func TestEverySeriesExists(t *testing.T) {
 			rejected = append(rejected, string(r))
 		}
 	}
-	var outcomes []string
-	for _, c := range constants(t, "handles.go", "Outcome") {
-		outcomes = append(outcomes, c.value)
-	}
-	var failures []string
-	for _, c := range constants(t, "reasons.go", "ConnectFailure") {
-		failures = append(failures, c.value)
-	}
+	sources := values(constants(t, "source.go", "SourceKind"))
 	want := map[string][]string{
-		"calls_total outcome":           outcomes,
-		"connect_failures_total reason": failures,
-		"rejected_total reason":         rejected,
-		"relayed_bytes_total direction": {"reply", "request"},
-		"sessions_ended_total reason":   all,
+		"calls_total outcome":                      values(constants(t, "handles.go", "Outcome")),
+		"connect_failures_total reason":            values(constants(t, "reasons.go", "ConnectFailure")),
+		"endpoint_breaker_state state":             breakerStates(),
+		"endpoint_breaker_transitions_total state": breakerStates(),
+		"health_checks_total result":               findings(),
+		"queue_refused_total reason":               values(constants(t, "reasons.go", "queueRefusal")),
+		"rejected_total reason":                    rejected,
+		"relayed_bytes_total direction":            {"reply", "request"},
+		"sessions_ended_total reason":              all,
+		"source_failures_total reason":             values(constants(t, "../discovery/reason.go", "Reason")),
 	}
 	got := make(map[string][]string)
 	for _, f := range gather(t, newSet().Registry) {
+		if slices.Contains(f.labels, "source") {
+			want[f.name+" source"] = sources
+		}
 		for label, values := range f.values {
 			switch fixedValues(label) {
 			case true:
@@ -61,20 +66,16 @@ func TestEverySeriesExists(t *testing.T) {
 			}
 		}
 	}
-	for _, m := range []map[string][]string{got, want} {
-		for _, values := range m {
-			slices.Sort(values)
-		}
-	}
-	if diff := cmp.Diff(want, got); diff != "" {
-		t.Errorf("values of labels (metrics/reasons.go lists them; -used +there from the start):\n%s", diff)
+	sorted := cmpopts.SortSlices(func(a, b string) bool { return a < b })
+	if diff := cmp.Diff(want, got, sorted); diff != "" {
+		t.Errorf("values of labels (-used +there from the start):\n%s", diff)
 	}
 }
 
 // fixedValues reports whether a label's values come from a list in the code,
 // not from the configuration or the build.
 func fixedValues(label string) bool {
-	return slices.Contains([]string{"outcome", "reason", "direction"}, label)
+	return slices.Contains([]string{"outcome", "reason", "direction", "state", "result", "source"}, label)
 }
 
 // routerReasons returns every router.Reason.
@@ -83,6 +84,22 @@ func routerReasons(t *testing.T) (reasons []router.Reason) {
 		reasons = append(reasons, router.Reason(c.value))
 	}
 	return reasons
+}
+
+// breakerStates returns the names of gobreaker's states.
+func breakerStates() (names []string) {
+	for s := gobreaker.State(0); !strings.HasPrefix(s.String(), "unknown"); s++ {
+		names = append(names, s.String())
+	}
+	return names
+}
+
+// findings returns the names of health's findings, spelt as label values are.
+func findings() (names []string) {
+	for f := health.Finding(1); f.String() != fmt.Sprintf("finding %d", f); f++ {
+		names = append(names, strings.ReplaceAll(f.String(), " ", "_"))
+	}
+	return names
 }
 
 // TestLabels wants nothing to be a label that a client could choose: not an
@@ -96,151 +113,6 @@ func TestLabels(t *testing.T) {
 			}
 		}
 	}
-}
-
-// TestCounting checks which series each method changes, and by how much.
-func TestCounting(t *testing.T) {
-	const route = `{cluster="lab",route="cameras"}`
-	calls := func(outcome string) string {
-		return `calls_total{cluster="lab",outcome="` + outcome + `",route="cameras"}`
-	}
-	tests := []struct {
-		name string
-		do   func(*metrics.Set)
-		want map[string]float64
-	}{
-		{
-			"a call begins", func(s *metrics.Set) { s.Calls("cameras", "lab").Began() },
-			map[string]float64{"calls_in_flight" + route: 1},
-		},
-		{
-			"a call is answered", func(s *metrics.Set) {
-				c := s.Calls("cameras", "lab")
-				c.Began()
-				c.Ended(metrics.Replied, 1.5)
-			},
-			map[string]float64{calls("ok"): 1, "call_duration_seconds_count" + route: 1, "call_duration_seconds_sum" + route: 1.5},
-		},
-		{
-			"a call raises", func(s *metrics.Set) {
-				c := s.Calls("cameras", "lab")
-				c.Began()
-				c.Ended(metrics.Raised, .25)
-			},
-			map[string]float64{calls("exception"): 1, "call_duration_seconds_count" + route: 1, "call_duration_seconds_sum" + route: .25},
-		},
-		{
-			"calls fail: their time says nothing", func(s *metrics.Set) {
-				c := s.Calls("cameras", "lab")
-				for _, o := range []metrics.Outcome{metrics.BackendClosed, metrics.BackendProtocol, metrics.ClientClosed, metrics.Aborted} {
-					c.Began()
-					c.Ended(o, 7)
-				}
-			},
-			map[string]float64{calls("backend_closed"): 1, calls("backend_protocol_error"): 1, calls("client_closed"): 1, calls("aborted"): 1},
-		},
-		{
-			"a oneway call", func(s *metrics.Set) { s.Calls("cameras", "lab").Oneway(metrics.Sent) },
-			map[string]float64{calls("oneway"): 1},
-		},
-		{
-			"bytes", func(s *metrics.Set) {
-				c := s.Calls("cameras", "lab")
-				c.Request(100)
-				c.Request(1 << 40)
-				c.Reply(20)
-			},
-			map[string]float64{
-				`relayed_bytes_total{cluster="lab",direction="request",route="cameras"}`: 1<<40 + 100,
-				`relayed_bytes_total{cluster="lab",direction="reply",route="cameras"}`:   20,
-			},
-		},
-		{
-			"a handshake is refused", func(s *metrics.Set) { s.Calls("cameras", "lab").Refused() },
-			map[string]float64{"connects_refused_total" + route: 1},
-		},
-		{
-			"two handles of one route", func(s *metrics.Set) {
-				s.Calls("cameras", "lab").Began()
-				s.Calls("cameras", "lab").Began()
-			},
-			map[string]float64{"calls_in_flight" + route: 2},
-		},
-		{
-			"a session", func(s *metrics.Set) {
-				l := s.Listener("front")
-				l.Limit.Set(10)
-				l.Started.Inc()
-				l.Sessions.Inc()
-				l.AcceptErrors.Inc()
-			},
-			map[string]float64{
-				`sessions_limit{listener="front"}`:         10,
-				`sessions_started_total{listener="front"}`: 1,
-				`sessions{listener="front"}`:               1,
-				`accept_errors_total{listener="front"}`:    1,
-			},
-		},
-		{
-			"a session ends", func(s *metrics.Set) { s.Listener("front").Ended("client_closed") },
-			map[string]float64{`sessions_ended_total{listener="front",reason="client_closed"}`: 1},
-		},
-		{
-			"a client is rejected", func(s *metrics.Set) { s.Listener("front").Rejected("not_pyro") },
-			map[string]float64{`rejected_total{listener="front",reason="not_pyro"}`: 1},
-		},
-		{
-			"an endpoint", func(s *metrics.Set) {
-				e := s.Endpoint("lab", "192.0.2.1:9999")
-				e.Connections.Inc()
-				e.ConnectFailed(metrics.ConnectTimeout)
-			},
-			map[string]float64{
-				`endpoint_connections{cluster="lab",endpoint="192.0.2.1:9999"}`:                    1,
-				`connect_failures_total{cluster="lab",endpoint="192.0.2.1:9999",reason="timeout"}`: 1,
-			},
-		},
-		{
-			"memory", func(s *metrics.Set) {
-				b := s.Buffer()
-				b.InUse.Add(5)
-				b.Limit.Set(64)
-				b.Waits.Inc()
-			},
-			map[string]float64{"buffer_memory_bytes{}": 5, "buffer_memory_limit_bytes{}": 64, "buffer_memory_waits_total{}": 1},
-		},
-	}
-	for _, test := range tests {
-		t.Run(test.name, func(t *testing.T) {
-			s := newSet()
-			before := series(t, s)
-			test.do(s)
-			got := make(map[string]float64)
-			for name, value := range series(t, s) {
-				was, existed := before[name]
-				if value != was {
-					got[name] = value - was
-				}
-				if !existed {
-					t.Errorf("%s did not exist before", name)
-				}
-			}
-			if diff := cmp.Diff(test.want, got); diff != "" {
-				t.Errorf("changes (-want +got):\n%s", diff)
-			}
-		})
-	}
-}
-
-// series returns the values of all series of ours.
-func series(t *testing.T, s *metrics.Set) map[string]float64 {
-	all := make(map[string]float64)
-	for _, f := range gather(t, s.Registry) {
-		for key, value := range f.series {
-			all[f.name+key] = value
-		}
-	}
-	return all
 }
 
 func TestBuildInfo(t *testing.T) {

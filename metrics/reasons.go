@@ -3,8 +3,8 @@ package metrics
 // The fixed values of labels. Their series exist from the start, so that a rate
 // does not miss the first event, and an alert can tell "none" from "not known"
 // (https://prometheus.io/docs/practices/instrumentation/#avoid-missing-metrics).
-// A value that is missing here is counted all the same, from its first use on;
-// a test compares the lists with what the callers use.
+// A test compares the lists with what the callers use: a value that is missing
+// here would appear with its first use only, one of an endpoint or a source never.
 
 // ConnectFailure is why an endpoint could not be used for a client.
 type ConnectFailure string
@@ -60,8 +60,18 @@ var rejectReasons = []string{
 	"sessions_per_source_limit", // As many sessions as one source address may have.
 }
 
-// breakerStates are the states of endpoint_breaker_transitions_total, as
-// gobreaker names them.
+// queueRefusal is why a place in the queue came to nothing.
+type queueRefusal string
+
+// The reasons of queue_refused_total.
+const (
+	queueFull    queueRefusal = "full"    // As many waited already as the cluster's queue holds.
+	queueTimeout queueRefusal = "timeout" // There was no room within queue_timeout.
+)
+
+// breakerStates are the states of endpoint_breaker_state and
+// endpoint_breaker_transitions_total, as gobreaker names them. A breaker begins
+// with the first.
 var breakerStates = []string{
 	"closed",    // Calls go to the endpoint.
 	"open",      // None does, unless there is no other endpoint.
@@ -74,7 +84,7 @@ var checkResults = []string{
 	"alive",         // The daemon accepted the CONNECT and answered a PING.
 	"saturated",     // It has no free workers. That says nothing about its health.
 	"refused",       // It refused the handshake, or the object.
-	"other dialect", // It answered in the protocol of the other library.
+	"other_dialect", // It answered in the protocol of the other library.
 	"unanswered",    // No answer within the timeout, or no connection.
 	"closed",        // Nobody listens, or the connection ended before the answer did.
 	"garbled",       // The answer was not one of Pyro.

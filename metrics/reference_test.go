@@ -5,6 +5,7 @@ import (
 	"go/ast"
 	"go/parser"
 	"go/token"
+	"maps"
 	"regexp"
 	"slices"
 	"strconv"
@@ -12,7 +13,6 @@ import (
 	"testing"
 
 	"github.com/pyro-dispatch/pyro-dispatch/metrics"
-
 	"github.com/pyro-dispatch/pyro-dispatch/pyrotest"
 )
 
@@ -34,9 +34,11 @@ The admin server, ` + "`http://127.0.0.1:9990`" + ` unless ` + "`admin.address`"
 | ` + "`/metrics`" + ` | the metrics, in the text format of Prometheus or as OpenMetrics, whichever is asked for |
 | ` + "`/healthz`" + ` | 200 while the process runs |
 | ` + "`/readyz`" + ` | 200 while clients are accepted; 503 and the reason while starting and draining |
+| ` + "`/api/…`" + ` | what [the admin API](admin-api.md) says of clusters |
 
 Beside those below there are the usual metrics of a Go process (` + "`go_…`, `process_…`" + `) and of the scrapes themselves
-(` + "`promhttp_…`" + `). Every name begins with ` + "`pyro_dispatch_`" + `. Series exist, at 0, from the start.
+(` + "`promhttp_…`" + `). Every name begins with ` + "`pyro_dispatch_`" + `. Series exist from the start, counters at 0; those of an
+endpoint from when a source names it until none does and nothing is connected to it any more.
 `
 
 const referenceWatch = `## What to watch
@@ -46,9 +48,26 @@ const referenceWatch = `## What to watch
 | Which routes lose calls? | ` + "`sum by (route) (rate(pyro_dispatch_calls_total{outcome=~\"backend_.*\"}[5m]))`" + ` |
 | How slow is the slowest call in a hundred? | ` + "`histogram_quantile(0.99, sum by (route, le) (rate(pyro_dispatch_call_duration_seconds_bucket[5m])))`" + ` |
 | Which endpoints are in trouble? | ` + "`sum by (cluster, endpoint) (increase(pyro_dispatch_connect_failures_total[5m])) > 0`" + ` |
+| Which are down, by the health checks, or ejected? | ` + "`pyro_dispatch_endpoint_up == 0 or pyro_dispatch_endpoint_ejected == 1`" + ` |
+| Why do the health checks fail? | ` + "`sum by (cluster, endpoint, result) (increase(pyro_dispatch_health_checks_total{result!=\"alive\",result!=\"saturated\"}[5m])) > 0`" + ` |
+| Which breakers are open? | ` + "`pyro_dispatch_endpoint_breaker_state{state=\"open\"} == 1`" + ` |
+| Are so few endpoints well that all are used? | ` + "`pyro_dispatch_cluster_panic == 1`" + ` |
+| Is none well? | ` + "`pyro_dispatch_cluster_endpoints_healthy == 0`" + ` |
 | Do clients find no endpoint at all? | ` + "`rate(pyro_dispatch_sessions_ended_total{reason=\"no_endpoint\"}[5m]) > 0`" + ` |
+| Do calls? (mode call) | ` + "`rate(pyro_dispatch_calls_total{outcome=\"no_endpoint\"}[5m]) > 0`" + ` |
+| Is a queue filling up? | ` + "`pyro_dispatch_queue_length / pyro_dispatch_queue_limit > 0.5`" + ` |
+| How long do 99 of 100 wait at most that have to? | ` + "`histogram_quantile(0.99, sum by (cluster, le) (rate(pyro_dispatch_queue_wait_seconds_bucket[5m])))`" + ` |
+| Do some wait in vain, or find the queue full? | ` + "`sum by (cluster, reason) (rate(pyro_dispatch_queue_refused_total[5m])) > 0`" + ` |
+| Which daemons have too few threads? | ` + "`sum by (cluster, endpoint) (rate(pyro_dispatch_endpoint_saturated_total[5m])) > 0`" + ` |
+| Which still work on calls that nobody waits for? | ` + "`pyro_dispatch_endpoint_ghosts > 0`" + ` |
+| Do streams take all connections that they may? | ` + "`rate(pyro_dispatch_pins_refused_total[5m]) > 0`" + ` |
+| Are calls lost because too many were sent again? | ` + "`rate(pyro_dispatch_resend_budget_exhausted_total[5m]) > 0`" + ` |
+| Which sources have not answered for five minutes? | ` + "`time() - pyro_dispatch_source_last_answer_timestamp_seconds > 300`" + ` |
+| Why not? | ` + "`sum by (cluster, source, reason) (increase(pyro_dispatch_source_failures_total[5m])) > 0`" + ` |
 | Is a listener almost full? | ` + "`pyro_dispatch_sessions / pyro_dispatch_sessions_limit > 0.9`" + ` |
 | Do slow senders use up the memory for requests? | ` + "`rate(pyro_dispatch_buffer_memory_waits_total[5m]) > 0`" + ` |
+
+Consul answers at least every minute or so, a DNS name every ` + "`interval`" + `: five minutes are too few where that is longer.
 `
 
 // labelMeanings are all labels there may be. None has values that a client
@@ -56,10 +75,13 @@ const referenceWatch = `## What to watch
 var labelMeanings = map[string]string{
 	"listener":  "the listener's name in the configuration",
 	"route":     "the route's name in the configuration",
-	"cluster":   "the cluster's name in the configuration",
-	"endpoint":  "the endpoint's address as in the configuration",
+	"cluster":   "the cluster's name in the configuration, or that of the service in Consul that it was made of",
+	"endpoint":  "the endpoint's address as in the configuration, or as a source tells it",
+	"source":    "see [below](#source)",
 	"outcome":   "see [below](#outcome-of-calls_total)",
 	"reason":    "see below, for each metric",
+	"result":    "see [below](#result-of-health_checks_total)",
+	"state":     "see [below](#state)",
 	"direction": "`request`: from clients to endpoints; `reply`: from endpoints to clients",
 	"version":   "the program's version",
 	"revision":  "the commit it was built from",
@@ -85,32 +107,53 @@ func reference(t *testing.T) string {
 	}
 
 	b.WriteString("\n## Labels\n\n| label | value |\n|---|---|\n")
-	for _, l := range []string{"listener", "route", "cluster", "endpoint", "outcome", "reason", "direction", "version", "revision", "goversion"} {
+	for _, l := range []string{"listener", "route", "cluster", "endpoint", "source", "outcome", "reason", "result", "state", "direction", "version", "revision", "goversion"} {
 		if !used[l] {
 			t.Errorf("no metric has the label %s", l)
 		}
 		fmt.Fprintf(&b, "| `%s` | %s |\n", l, labelMeanings[l])
 	}
 
-	meanings := valueMeanings(t)
-	for _, f := range families {
-		for _, label := range f.labels {
-			if label != "outcome" && label != "reason" {
-				continue
-			}
-			fmt.Fprintf(&b, "\n### `%s` of `%s`\n\n| value | meaning |\n|---|---|\n", label, f.name)
-			for _, v := range f.values[label] {
-				if meanings[f.name][v] == "" {
-					t.Errorf("no comment says what %s=%q of %s means", label, v, f.name)
-				}
-				fmt.Fprintf(&b, "| `%s` | %s |\n", v, meanings[f.name][v])
-			}
-		}
+	for _, l := range []string{"outcome", "source", "state", "result", "reason"} {
+		writeValues(t, &b, l, families)
 	}
-
 	b.WriteString("\n" + referenceWatch)
 	checkNames(t, referenceWatch, families)
 	return b.String()
+}
+
+// writeValues writes a table of what the values of a label mean, for each metric
+// that has it, or for all of them where they have the same.
+func writeValues(t *testing.T, b *strings.Builder, label string, families []family) {
+	var with []family
+	for _, f := range families {
+		if slices.Contains(f.labels, label) {
+			with = append(with, f)
+		}
+	}
+	shared := len(with) > 1 && !slices.ContainsFunc(with, func(f family) bool { return !slices.Equal(f.values[label], with[0].values[label]) })
+	meanings := valueMeanings(t)
+	for i, f := range with {
+		switch {
+		case !shared:
+			fmt.Fprintf(b, "\n### `%s` of `%s`\n", label, f.name)
+		case i == 0:
+			fmt.Fprintf(b, "\n### `%s`\n", label)
+		default:
+			continue
+		}
+		b.WriteString("\n| value | meaning |\n|---|---|\n")
+		for _, v := range f.values[label] {
+			meaning := meanings[f.name+" "+label][v]
+			if shared {
+				meaning = meanings[label][v]
+			}
+			if meaning == "" {
+				t.Errorf("no comment says what %s=%q of %s means", label, v, f.name)
+			}
+			fmt.Fprintf(b, "| `%s` | %s |\n", v, meaning)
+		}
+	}
 }
 
 func buckets(f family) string {
@@ -138,28 +181,42 @@ func checkNames(t *testing.T, text string, families []family) {
 	}
 }
 
-// valueMeanings returns the comments behind the values of outcome and reason,
-// by metric and value.
+// valueMeanings returns the comments behind the values of labels, by label, after
+// the metric's name where each metric has others, and by value.
 func valueMeanings(t *testing.T) map[string]map[string]string {
-	outcomes := make(map[string]string)
-	for _, c := range constants(t, "handles.go", "Outcome") {
-		outcomes[c.value] = c.comment
-	}
-	failures := make(map[string]string)
-	for _, c := range constants(t, "reasons.go", "ConnectFailure") {
-		failures[c.value] = c.comment
-	}
 	reasons := commentedStrings(t, "reasons.go")
+	ended := maps.Clone(reasons["endReasons"])
+	maps.Copy(ended, reasons["rejectReasons"])
 	return map[string]map[string]string{
-		"calls_total":            outcomes,
-		"connect_failures_total": failures,
-		"rejected_total":         reasons,
-		"sessions_ended_total":   reasons,
+		"calls_total outcome":           comments(constants(t, "handles.go", "Outcome")),
+		"connect_failures_total reason": comments(constants(t, "reasons.go", "ConnectFailure")),
+		"health_checks_total result":    reasons["checkResults"],
+		"queue_refused_total reason":    comments(constants(t, "reasons.go", "queueRefusal")),
+		"rejected_total reason":         reasons["rejectReasons"],
+		"sessions_ended_total reason":   ended,
+		"source":                        comments(constants(t, "source.go", "SourceKind")),
+		"source_failures_total reason":  commentedStrings(t, "source.go")["sourceFailures"],
+		"state":                         reasons["breakerStates"],
 	}
 }
 
 // constant is one of a list of constants, with the comment behind it.
 type constant struct{ value, comment string }
+
+func values(list []constant) (found []string) {
+	for _, c := range list {
+		found = append(found, c.value)
+	}
+	return found
+}
+
+func comments(list []constant) map[string]string {
+	found := make(map[string]string)
+	for _, c := range list {
+		found[c.value] = c.comment
+	}
+	return found
+}
 
 // constants returns the constants that are declared with a type: those of type
 // Outcome, which are numbers, by their names.
@@ -177,7 +234,7 @@ func constants(t *testing.T, file, typeName string) (found []constant) {
 			if spec.Type != nil {
 				ours = spec.Type.(*ast.Ident).Name == typeName
 			}
-			if !ours || !spec.Names[0].IsExported() {
+			if !ours || spec.Names[0].Name == "numOutcomes" {
 				continue
 			}
 			c := constant{comment: strings.TrimSpace(spec.Comment.Text())}
@@ -196,25 +253,32 @@ func constants(t *testing.T, file, typeName string) (found []constant) {
 	return found
 }
 
-// commentedStrings returns the strings in lists that have a comment behind them.
-func commentedStrings(t *testing.T, file string) map[string]string {
+// commentedStrings returns the strings in a file's lists with the comments behind
+// them, by the lists' names.
+func commentedStrings(t *testing.T, file string) map[string]map[string]string {
 	fset := token.NewFileSet()
 	parsed := parse(t, fset, file)
 	byLine := make(map[int]string)
 	for _, c := range parsed.Comments {
 		byLine[fset.Position(c.Pos()).Line] = strings.TrimSpace(c.Text())
 	}
-	found := make(map[string]string)
+	found := make(map[string]map[string]string)
 	ast.Inspect(parsed, func(n ast.Node) bool {
-		list, ok := n.(*ast.CompositeLit)
+		spec, ok := n.(*ast.ValueSpec)
+		if !ok || len(spec.Values) != 1 {
+			return true
+		}
+		list, ok := spec.Values[0].(*ast.CompositeLit)
 		if !ok {
 			return true
 		}
+		of := make(map[string]string)
 		for _, elem := range list.Elts {
 			if lit, ok := elem.(*ast.BasicLit); ok {
-				found[unquote(t, lit)] = byLine[fset.Position(lit.Pos()).Line]
+				of[unquote(t, lit)] = byLine[fset.Position(lit.Pos()).Line]
 			}
 		}
+		found[spec.Names[0].Name] = of
 		return false
 	})
 	return found

@@ -16,7 +16,7 @@ func newSourceVecs(counter counterMaker, gauge gaugeMaker) sourceVecs {
 		skipped:   counter("source_skipped_total", "Entries, or values in them, that made no sense and were left out.", "cluster", "source"),
 		conflicts: counter("source_conflicts_total", "Contradictions between instances of a service, or between services.", "cluster", "source"),
 		members:   gauge("source_members", "Endpoints that a source knows; services, for the source catalog; 1 while registered, for registration.", "cluster", "source"),
-		answered:  gauge("source_last_answer_timestamp_seconds", "When a source last gave an answer of use.", "cluster", "source"),
+		answered:  gauge("source_last_answer_timestamp_seconds", "When a source last gave an answer of use, in seconds since 1970; 0: it has not.", "cluster", "source"),
 	}
 }
 
@@ -30,8 +30,6 @@ const (
 	SourceCatalog      SourceKind = "catalog"      // All services in Consul with the tag of consul.discover; of no cluster.
 	SourceRegistration SourceKind = "registration" // The dispatcher's own entry in Consul; of no cluster.
 )
-
-var sourceKinds = []SourceKind{SourceDNS, SourceConsul, SourceCatalog, SourceRegistration}
 
 // sourceFailures are the reasons of source_failures_total. Package discovery
 // decides which one it is.
@@ -50,36 +48,34 @@ var sourceFailures = []string{
 
 // Source counts what becomes of asking one source.
 type Source struct {
-	set             *Set
-	cluster, source string
-
 	Updates, Skipped, Conflicts prometheus.Counter
 	Members                     prometheus.Gauge
-	answered                    prometheus.Gauge
+
+	answered prometheus.Gauge
+	failures map[string]prometheus.Counter
 }
 
 // Source gives the collectors of a source of a cluster, which is empty where it
 // is none's.
 func (s *Set) Source(cluster string, kind SourceKind) *Source {
 	v, source := &s.sources, string(kind)
-	for _, reason := range sourceFailures {
-		v.failures.WithLabelValues(cluster, source, reason)
-	}
-	return &Source{
-		set: s, cluster: cluster, source: source,
+	m := &Source{
 		Updates:   v.updates.WithLabelValues(cluster, source),
 		Skipped:   v.skipped.WithLabelValues(cluster, source),
 		Conflicts: v.conflicts.WithLabelValues(cluster, source),
 		Members:   v.members.WithLabelValues(cluster, source),
 		answered:  v.answered.WithLabelValues(cluster, source),
+		failures:  make(map[string]prometheus.Counter, len(sourceFailures)),
 	}
+	for _, reason := range sourceFailures {
+		m.failures[reason] = v.failures.WithLabelValues(cluster, source, reason)
+	}
+	return m
 }
 
 // Failed counts an attempt without an answer. reason is one of
 // discovery.Reason's.
-func (s *Source) Failed(reason string) {
-	s.set.sources.failures.WithLabelValues(s.cluster, s.source, reason).Inc()
-}
+func (s *Source) Failed(reason string) { inc(s.failures[reason]) }
 
 // Answered notes an answer of use.
 func (s *Source) Answered() { s.answered.SetToCurrentTime() }
