@@ -32,11 +32,11 @@ demo: $(BIN) venv ## real Pyro daemons behind the dispatcher (ONCE=1: end by its
 
 test: venv ## run all tests, with real Pyro daemons and the race detector
 	@echo "== go test $(RACE) ./...$(if $(RACE),, (no C compiler: without the race detector))"
-	@$(GO) test $(RACE) -timeout 20m ./...
+	@$(GO) test $(RACE) -timeout 30m ./...
 
 lint: ## gofmt, go vet, staticcheck
 	@echo "== gofmt" && out=$$(gofmt -l $$(git ls-files '*.go')) && { [ -z "$$out" ] || { echo "$$out"; exit 1; }; }
-	@echo "== go vet" && $(GO) vet ./...
+	@echo "== go vet" && $(GO) vet ./... && $(GO) -C integration/helm vet ./...
 	@echo "== staticcheck" && $(GO) tool staticcheck ./...
 
 FUZZTIME ?= 5s
@@ -53,7 +53,7 @@ bench: ## measure beside the direct connection and HAProxy, write docs/benchmark
 	$(GO) run ./bench -o docs/benchmarks.md -json bench-results/latest.json
 
 docs: ## write the generated reference pages anew
-	$(GO) test ./config ./cmd/pyro-dispatch ./metrics -run 'Reference|Docs|Doc' -update
+	$(GO) test ./config ./cmd/pyro-dispatch ./metrics ./admin ./deploy/helm -run 'Reference|Docs|Doc' -update
 
 clean: ## remove what was built, and the Python environment
 	rm -rf bin $(VENV) bench-results

@@ -1,18 +1,22 @@
 """One daemon of the demo: an ordinary Pyro object, with Pyro5 or with Pyro4.
 
-usage: daemon.py NAME pyro4|pyro5
+usage: daemon.py NAME pyro4|pyro5 [PORT]
 
-Prints the port it listens on, and serves until its standard input closes.
+It has four threads, and so serves four connections at most. Prints the port it
+listens on, and serves until its standard input closes.
 """
 import os
 import sys
 import threading
 
-name, library = sys.argv[1:]
+name, library = sys.argv[1:3]
+port = int(sys.argv[3]) if len(sys.argv) > 3 else 0
 if library == "pyro5":
-    from Pyro5.api import Daemon, expose
+    from Pyro5.api import Daemon, config, expose
 else:
-    from Pyro4 import Daemon, expose
+    from Pyro4 import Daemon, config, expose
+
+config.THREADPOOL_SIZE = config.THREADPOOL_SIZE_MIN = 4
 
 
 @expose
@@ -31,8 +35,8 @@ def stop_with_parent():
 
 # Every daemon that serves the object registers it under the same id: that is
 # all that balancing asks of a Pyro server.
-daemon = Daemon(host="127.0.0.1")
+daemon = Daemon(host="127.0.0.1", port=port)
 daemon.register(Thermometer(), "lab.thermometer")
-print(daemon.sock.getsockname()[1] if hasattr(daemon, "sock") else daemon.locationStr.rsplit(":", 1)[1], flush=True)
+print(daemon.locationStr.rsplit(":", 1)[1], flush=True)
 threading.Thread(target=stop_with_parent, daemon=True).start()
 daemon.requestLoop()

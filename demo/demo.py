@@ -4,32 +4,62 @@ that cannot tell.
 usage: demo.py DISPATCHER [--once]
 """
 import contextlib
+import json
 import pathlib
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
+import urllib.request
 
 HERE = pathlib.Path(__file__).parent
 DAEMONS = [("alpha", "pyro5"), ("beta", "pyro5"), ("gamma", "pyro5"), ("delta", "pyro4")]
+CONNECTED = 60  # clients at one time, while a daemon has four threads
+
+CONFIG = """\
+listeners: [{name: main, address: "%s"}]
+admin: {address: "%s"}
+log: {level: error, format: console}
+routes:
+  - cluster: thermometers
+    mode: call             # every call finds its own daemon, on a shared connection
+    idempotent: true       # reading a thermometer twice does no harm
+clusters:
+  - name: thermometers
+    max_connections: 3     # to one daemon, which has four threads
+    breaker: {open: 500ms}
+    outlier: {ejection: 500ms}
+    static: %s
+"""
 
 
 def say(text=""):
     print(text, flush=True)
 
 
-def start_daemon(stack, name, library):
-    """Starts a daemon that ends with us, and returns its address."""
-    process = stack.enter_context(subprocess.Popen(
-        [sys.executable, str(HERE / "daemon.py"), name, library],
-        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True))
-    stack.callback(process.terminate)
-    port = process.stdout.readline().strip()
-    if not port:
-        raise SystemExit("demo: daemon %s did not start" % name)
-    say("  %-6s a %s daemon on 127.0.0.1:%s" % (name, library.capitalize(), port))
-    return "127.0.0.1:" + port
+class Daemons:
+    """The daemons, by name. They end with us."""
+
+    def __init__(self, stack):
+        self.stack = stack
+        self.running = {}
+        self.ports = {}
+
+    def start(self, name):
+        process = self.stack.enter_context(subprocess.Popen(
+            [sys.executable, str(HERE / "daemon.py"), name, dict(DAEMONS)[name], self.ports.get(name, "0")],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True))
+        self.stack.callback(process.terminate)
+        self.running[name] = process
+        self.ports[name] = process.stdout.readline().strip()
+        if not self.ports[name]:
+            raise SystemExit("demo: daemon %s did not start" % name)
+
+    def kill(self, name):
+        self.running[name].kill()
+        self.running[name].wait()
 
 
 def free_address(port):
@@ -53,45 +83,80 @@ def wait_for(address, process):
     raise SystemExit("demo: the dispatcher did not start")
 
 
+def client(*args):
+    return subprocess.Popen([sys.executable, str(HERE / "client.py"), *map(str, args)],
+                            stdout=subprocess.PIPE, text=True)
+
+
 def run_clients(library, address, count):
-    return subprocess.run([sys.executable, str(HERE / "client.py"), library, address, str(count)],
-                          stdout=subprocess.PIPE, text=True, check=True).stdout
+    with client(library, address, count) as process:
+        answers = process.stdout.read()
+    if process.returncode:
+        raise SystemExit("demo: the clients failed")
+    return answers
+
+
+def states(admin):
+    """What the dispatcher says of its endpoints, as its operators can ask."""
+    with urllib.request.urlopen("http://%s/api/clusters" % admin, timeout=10) as answer:
+        return {e["address"]: e["state"] for e in json.load(answer)[0]["endpoints"]}
+
+
+def kill_one(daemons, listen, admin):
+    with client("pyro5", listen, CONNECTED, 6) as process:
+        process.stdout.readline()  # all are connected
+        time.sleep(1)
+        say("  killing beta")
+        daemons.kill("beta")
+        time.sleep(2)
+        say("  beta is now: %s" % states(admin)["127.0.0.1:" + daemons.ports["beta"]])
+        say("  starting beta again")
+        daemons.start("beta")
+        outcome = process.stdout.read()
+    say(outcome.rstrip())
+    if process.returncode or "  0 calls failed" not in outcome:
+        raise SystemExit("demo: calls failed")
 
 
 def main():
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # so that the children are ended
     dispatcher, once = sys.argv[1], "--once" in sys.argv
     with contextlib.ExitStack() as stack:
-        say("1. Four Pyro daemons, each with an object of the id lab.thermometer:")
-        backends = [start_daemon(stack, *daemon) for daemon in DAEMONS]
+        daemons = Daemons(stack)
+        say("1. Four Pyro daemons of four threads, each with an object of the id lab.thermometer:")
+        for name, library in DAEMONS:
+            daemons.start(name)
+            say("  %-6s a %s daemon on 127.0.0.1:%s" % (name, library.capitalize(), daemons.ports[name]))
 
         listen, admin = free_address(9999), free_address(9990)
-        command = [dispatcher, "run", "--listen", listen, "--admin", admin,
-                   "--log-level", "warn", "--log-format", "console"]
-        for backend in backends:
-            command += ["--backend", backend]
-        say("\n2. One dispatcher for all of them:\n  " + " ".join(command))
-        process = stack.enter_context(subprocess.Popen(command))
+        static = json.dumps(["127.0.0.1:" + daemons.ports[name] for name, _ in DAEMONS])
+        config = pathlib.Path(stack.enter_context(tempfile.TemporaryDirectory())) / "pyro-dispatch.yaml"
+        config.write_text(CONFIG % (listen, admin, static))
+        say("\n2. One dispatcher for all of them: %s run --config pyro-dispatch.yaml, with" % dispatcher)
+        say("".join("  | " + line for line in config.read_text().splitlines(True)))
+        process = stack.enter_context(subprocess.Popen([dispatcher, "run", "--config", str(config)]))
         stack.callback(process.terminate)
         wait_for(listen, process)
 
-        say("\n3. Six Pyro5 clients of %s, and two Pyro4 clients on the same port:" % listen)
-        answers = run_clients("pyro5", listen, 6) + run_clients("pyro4", listen, 2)
+        say("3. Nine Pyro5 clients of %s, and two Pyro4 clients on the same port:" % listen)
+        answers = run_clients("pyro5", listen, 9) + run_clients("pyro4", listen, 2)
         say(answers.rstrip())
-        answered = {name for name, _ in DAEMONS if "says %s" % name in answers}
-        if len(answered) < len(DAEMONS):
-            raise SystemExit("demo: expected an answer of every daemon, got %s" % sorted(answered))
-        say("  Every daemon has answered, and each client only in its own library's protocol.")
+        if "says delta" in run_clients("pyro5", listen, 9):
+            raise SystemExit("demo: a Pyro5 client was answered by a Pyro4 daemon")
+        say("  Each client only meets daemons of its own library.")
+
+        say("\n4. %d clients stay connected and call for six seconds, while a daemon dies:" % CONNECTED)
+        kill_one(daemons, listen, admin)
         if once:
             return
-        say("\n4. It stays up; end it with Ctrl-C. Try, in another terminal:")
+        say("\n5. It stays up; end it with Ctrl-C. Try, in another terminal:")
         host, port = listen.split(":")
         for command, effect in (
-                (".venv/bin/python demo/client.py pyro5 " + listen, "another round of clients"),
+                (".venv/bin/python demo/client.py pyro5 %s 60 10" % listen, "another round of clients"),
+                ("curl http://%s/api/clusters" % admin, "the endpoints, and how they are"),
                 ("curl http://%s/metrics" % admin, "what the dispatcher counts"),
-                ("nc %s %s | od -c -N 6" % (host, port), "silence is answered after ten seconds: PYRO and a version"),
                 ("echo hello | nc %s %s | od -c -N 6" % (host, port), "what is no hello is refused, as Pyro does")):
-            say("  %-56s %s" % (command, effect))
+            say("  %-58s %s" % (command, effect))
         with contextlib.suppress(KeyboardInterrupt):
             process.wait()
         say()
