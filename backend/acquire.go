@@ -22,16 +22,21 @@ func (c *Cluster) TryLease(a *Attempt) *Lease {
 	now := time.Now()
 	e, conn := c.resting(a)
 	if e == nil {
-		if e, _ = c.choose(a, now); e == nil || !e.hasIdle(a) {
+		if e, _ = c.choose(a, now); e == nil {
+			return nil
+		}
+		if c.room(e, a, now) != onNew {
+			conn = c.takeIdle(e, a)
+		}
+		if conn == nil {
+			if c.cfg.Balance != Hash {
+				a.due = e // it was e's turn, and will be in Acquire
+			}
 			return nil
 		}
 	}
 	g, ok := c.take(e, conn, a, now)
 	if !ok {
-		return nil
-	}
-	if g.conn == nil { // those that seemed idle had ended
-		c.putBack(g)
 		return nil
 	}
 	return c.newLease(g, a)
@@ -43,13 +48,18 @@ func (c *Cluster) TryLease(a *Attempt) *Lease {
 // the holder sends the CONNECT; in mode call its handshake is done.
 //
 // The error is an *UnreachableError, a *RefusedError, ErrQueueFull,
-// ErrQueueTimeout, or ctx's. The lease must be given back with Done.
+// ErrQueueTimeout, or ctx's. The lease must be given back with Done. The time
+// that all calls of one search take together is bounded by queue_timeout, apart
+// from the last connect_timeout.
 func (c *Cluster) Acquire(ctx context.Context, a *Attempt) (*Lease, error) {
-	by := time.Now().Add(c.cfg.QueueTimeout)
+	began := time.Now()
+	defer func() { a.spent += time.Since(began) }()
+	var by time.Time
+	if c.cfg.QueueTimeout > 0 {
+		by = began.Add(c.cfg.QueueTimeout - a.spent)
+	}
 	for {
 		if c.cfg.Retries >= 0 && len(a.failures) > c.cfg.Retries {
-			c.lock()
-			defer c.unlock()
 			return nil, c.unreachable(a)
 		}
 		g, err := c.reserve(ctx, a, by)
@@ -100,25 +110,27 @@ func (c *Cluster) resting(a *Attempt) (*Endpoint, *Conn) {
 	return conn.Endpoint, conn
 }
 
-// take makes a slot at e a's: on conn, an idle connection, or a new one.
+// take makes a slot at e a's: on conn, which was idle or rests for a, or on an
+// idle connection, or a new one.
 func (c *Cluster) take(e *Endpoint, conn *Conn, a *Attempt, now time.Time) (grant, bool) {
 	v, ok := e.breaker.allow(c.asked.unwell || conn != nil)
 	if !ok {
 		return grant{}, false // somebody was quicker with the probe
 	}
-	g := grant{endpoint: e, conn: conn, verdict: v}
-	switch {
-	case conn != nil:
-		e.resting--
-	default:
-		g.conn = c.takeIdle(e, a)
+	more := conn == nil && c.room(e, a, now) == onNew
+	if conn == nil && !more {
+		conn = c.takeIdle(e, a)
 	}
+	g := grant{endpoint: e, conn: conn, verdict: v}
 	e.active++
-	if g.conn != nil {
-		g.conn.state, g.conn.since = leased, now
+	if conn != nil {
+		if conn.state == resting {
+			e.resting--
+		}
+		conn.state, conn.since = leased, now
 		return g, true
 	}
-	if most, _ := c.most(e, now); most != unlimited && e.conns >= most && len(e.idle) > 0 {
+	if most := c.most(e); !more && most != unlimited && e.conns >= most && len(e.idle) > 0 {
 		g.evicted = c.evict(e)
 	}
 	e.conns++
@@ -133,8 +145,12 @@ func (c *Cluster) putBack(g grant) {
 	}
 	g.verdict.end(errExcluded)
 	e.active--
-	if g.conn != nil {
-		c.rest(g.conn)
+	if conn := g.conn; conn != nil {
+		if conn.restsFor != nil && conn.pings > 0 {
+			c.restFor(conn, conn.restsFor, conn.pings)
+		} else {
+			c.rest(conn)
+		}
 		return
 	}
 	if g.evicted != nil {
@@ -158,6 +174,10 @@ func (c *Cluster) open(ctx context.Context, a *Attempt, g grant) (*Lease, error)
 	if g.conn != nil {
 		c.lock()
 		defer c.unlock()
+		if g.conn.dead {
+			c.putBack(g)
+			return nil, nil
+		}
 		return c.newLease(g, a), nil
 	}
 	if g.evicted != nil {

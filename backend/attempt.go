@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/pyro-dispatch/pyro-dispatch/wire"
 )
@@ -28,17 +29,22 @@ type Attempt struct {
 	// use what is kept for such calls.
 	Nested bool
 
-	home     *Endpoint // where its stream lives
-	rest     *Conn     // where its oneway call may still run
-	group    answerID  // of endpoints with the metadata that the client was told; zero: any
+	home  *Endpoint // where its stream lives
+	rest  *Conn     // where its oneway call may still run
+	group answerID  // of endpoints with the metadata that the client was told; zero: any
+	due   *Endpoint // whose turn it was when there was no connection to be had at once
+
+	// Of one search.
 	tried    map[*Endpoint]bool
 	failures []error
+	spent    time.Duration // in Acquire
+	ticket   uint64        // its place in the queue; 0: it has not waited yet
 }
 
 // Again begins another search, for the client's next call.
 func (a *Attempt) Again() {
 	clear(a.tried)
-	a.failures = nil
+	a.failures, a.spent, a.ticket = nil, 0, 0
 }
 
 // Stay keeps the client on the endpoint of l: a stream of its lives there.

@@ -19,7 +19,7 @@ func (c *Cluster) startChecks(e *Endpoint) {
 	}
 	ctx, stop := context.WithCancel(c.running)
 	e.stop = stop
-	c.checks.Go(func() { c.check(ctx, e) })
+	c.tasks.Go(func() { c.check(ctx, e) })
 }
 
 // check asks e how it is, again and again, until ctx ends.
@@ -63,8 +63,7 @@ func (c *Cluster) checkOnce(ctx context.Context, e *Endpoint) {
 	if ctx.Err() != nil {
 		return
 	}
-	e.metrics.Checked(r.Finding.String(), time.Since(began).Seconds())
-	c.checked(e, r)
+	c.checked(e, r, began)
 }
 
 // probe dials e and asks it.
@@ -88,16 +87,17 @@ func (c *Cluster) probe(ctx context.Context, e *Endpoint, d wire.Dialect) health
 }
 
 // checked takes the result of a check into account.
-func (c *Cluster) checked(e *Endpoint, r health.Result) {
+func (c *Cluster) checked(e *Endpoint, r health.Result, began time.Time) {
 	c.lock()
 	defer c.unlock()
 	if e.gone {
 		return
 	}
+	e.metrics.Checked(r.Finding.String(), time.Since(began).Seconds())
 	if r.Dialect != 0 && r.Finding != health.OtherDialect {
 		e.learn(r.Dialect)
 	}
-	verdict := r.Finding.Verdict(e.busy() > 0, c.cfg.Health.Object != "")
+	verdict := r.Finding.Verdict(e.working(began), c.cfg.Health.Object != "")
 	if !e.judge.Observe(verdict) {
 		return
 	}
@@ -108,6 +108,7 @@ func (c *Cluster) checked(e *Endpoint, r health.Result) {
 		c.serveAll()
 		return
 	}
+	e.lives++ // it may come back as another version
 	e.downFor = r.Finding.String() + ": " + r.Err.Error()
 	c.note(func() {
 		c.log.Warn("endpoint is down", zap.Stringer("endpoint", e.Address),

@@ -31,8 +31,9 @@ type Cluster struct {
 	metrics *metrics.Cluster
 
 	mu         sync.Mutex
-	notes      []func() // to be called when the lock is free
-	known      bool     // some source has told who the members are
+	released   []*Endpoint // where something has become free
+	notes      []func()    // to be called when the lock is free
+	known      bool        // some source has told who the members are
 	bySource   [][]Member
 	members    []*Endpoint            // those that may be chosen
 	leaving    map[*Endpoint]struct{} // those that vanished and are not done yet
@@ -41,13 +42,15 @@ type Cluster struct {
 	panicking  bool // so few are well that all are used
 	paused     bool
 	waiting    queue
-	served     time.Time // when all waiters were looked at last
 	handshakes map[[32]byte]*Handshake
+	warming    map[warmth]struct{}
+	warmFrom   int // the member that replenish begins with
+	drains     map[Address]struct{}
 	budget     budget
 
 	running context.Context // of Run; nil before it, and after
 	stopped bool            // Run has ended
-	checks  sync.WaitGroup
+	tasks   sync.WaitGroup  // health checks, and connections that nobody asked for
 }
 
 // NewCluster makes a cluster. It connects to nothing: daemons are called when
@@ -65,6 +68,8 @@ func NewCluster(cfg Config) *Cluster {
 		leaving:    make(map[*Endpoint]struct{}),
 		pickers:    make(map[wire.Dialect]balance.Picker),
 		handshakes: make(map[[32]byte]*Handshake),
+		warming:    make(map[warmth]struct{}),
+		drains:     make(map[Address]struct{}),
 		bySource:   make([][]Member, 1+len(cfg.Sources)),
 		known:      len(cfg.Sources) == 0,
 	}
@@ -101,15 +106,23 @@ func (c *Cluster) Run(ctx context.Context) {
 	c.lock()
 	c.running, c.stopped = nil, true
 	c.unlock()
-	c.checks.Wait()
+	c.tasks.Wait()
 	c.closeIdle(time.Now().Add(time.Hour))
 }
 
-// lock and unlock are the cluster's lock. What note has been given meanwhile is
-// called when it is free: logs may block, and callbacks may come back.
+// lock and unlock are the cluster's lock. What has become free meanwhile is given
+// to those who wait, and what note has been given is called when the lock is
+// free: logs may block, and callbacks may come back.
 func (c *Cluster) lock() { c.mu.Lock() }
 
 func (c *Cluster) unlock() {
+	for len(c.released) > 0 {
+		last := len(c.released) - 1
+		e := c.released[last]
+		c.released = c.released[:last]
+		e.released = false
+		c.serveFrom(e)
+	}
 	notes := c.notes
 	c.notes = nil
 	c.mu.Unlock()
@@ -119,3 +132,13 @@ func (c *Cluster) unlock() {
 }
 
 func (c *Cluster) note(f func()) { c.notes = append(c.notes, f) }
+
+// freed says that something has become free at e. Those who wait are served when
+// the lock is about to be released, not here: whoever calls this is in the middle
+// of something.
+func (c *Cluster) freed(e *Endpoint) {
+	if c.waiting.len() > 0 && !e.released {
+		e.released = true
+		c.released = append(c.released, e)
+	}
+}

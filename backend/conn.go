@@ -33,7 +33,7 @@ type Conn struct {
 	dead     bool      // ended while leased
 	since    time.Time // in this state
 	retire   time.Time // when it is too old to be used again; zero: never
-	pings    int       // of ours, which the daemon has not answered
+	pings    int       // of ours, which the daemon has not answered; below 0: of the lease's, which it has
 	restsFor *Attempt  // whose oneway call may still run on it
 	limit    *time.Timer
 }
@@ -84,17 +84,16 @@ func (c *Conn) Ended() (isLeased bool) {
 	return false
 }
 
-// Pong is called by the Reader when a daemon has answered a PING of ours on a
-// connection that is not leased.
+// Pong is called by the Reader when a daemon has answered a PING of ours, and no
+// holder has seen that: nobody held the connection yet, or no longer.
 func (c *Conn) Pong() {
 	cl := c.cluster
 	cl.lock()
 	defer cl.unlock()
-	if c.state != resting {
-		return // leased again meanwhile: whoever holds it knows that pongs may be missing
-	}
-	if c.pings--; c.pings <= 0 {
+	c.pings--
+	if c.state == resting && c.pings <= 0 {
 		c.Endpoint.resting--
+		c.Endpoint.worked(time.Now())
 		cl.rest(c)
 	}
 }

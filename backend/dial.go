@@ -1,6 +1,7 @@
 package backend
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -51,19 +52,20 @@ func (c *Cluster) greet(ctx context.Context, a *Attempt, g grant, conn *Conn, an
 	}
 	switch {
 	case err != nil:
-		return nil, c.unanswered(a, g, err)
+		c.unanswered(a, g, err)
+		return nil, nil
 	case wire.Saturated(answer):
-		c.filled(e)
+		c.filled(e, g.evicted != nil)
 		c.endSlot(e, g.verdict, errExcluded)
 		return nil, nil
 	}
 	c.endSlot(e, g.verdict, nil)
-	h.answer = nil // what was good before may not be any more
+	h.uncache() // what was good before may not be any more
 	return nil, &RefusedError{Endpoint: e, Answer: answer}
 }
 
 // unanswered accounts for an endpoint that did not answer as Pyro does.
-func (c *Cluster) unanswered(a *Attempt, g grant, err error) error {
+func (c *Cluster) unanswered(a *Attempt, g grant, err error) {
 	e := g.endpoint
 	a.try(e)
 	a.fail(e, err)
@@ -81,7 +83,6 @@ func (c *Cluster) unanswered(a *Attempt, g grant, err error) error {
 		e.metrics.ConnectFailed(metrics.ConnectClosed)
 	}
 	c.endSlot(e, g.verdict, failure)
-	return nil
 }
 
 // welcomed makes a lease of a connection whose handshake is done. It returns nil
@@ -95,7 +96,7 @@ func (c *Cluster) welcomed(a *Attempt, g grant, conn *Conn, head *wire.Head, ans
 	defer c.unlock()
 	e, h := g.endpoint, a.Handshake
 	e.learn(h.Dialect)
-	e.full = fullness{}
+	c.hadRoom(e)
 	h.conns++
 	conn.answer = c.greeted(e, h, head, answer)
 	conn.since = time.Now()
@@ -118,28 +119,21 @@ func (c *Cluster) welcomed(a *Attempt, g grant, conn *Conn, head *wire.Head, ans
 	return l
 }
 
-// filled notes that a daemon has no thread left for us.
-func (c *Cluster) filled(e *Endpoint) {
-	const shortest, longest = 5 * time.Millisecond, 500 * time.Millisecond
-	e.full.ceiling = e.conns
-	e.full.backoff = min(max(2*e.full.backoff, shortest), longest)
-	e.full.until = time.Now().Add(e.full.backoff)
-	e.metrics.Saturated.Inc()
-}
-
 // exchange sends a CONNECT and reads the answer to it, exactly.
-func (c *Cluster) exchange(ctx context.Context, conn *Conn, connect []byte, by time.Time) (wire.Head, []byte, error) {
+func (c *Cluster) exchange(ctx context.Context, conn *Conn, connect []byte, by time.Time) (head wire.Head, answer []byte, err error) {
 	conn.SetDeadline(by)
 	stop := context.AfterFunc(ctx, func() { conn.SetDeadline(time.Unix(1, 0)) })
 	defer func() {
-		if stop() {
-			conn.SetDeadline(time.Time{})
+		if !stop() { // the deadline will pass, or has: the connection is of no more use
+			err = ctx.Err()
+			return
 		}
+		conn.SetDeadline(time.Time{})
 	}()
 	if _, err := conn.Write(connect); err != nil {
-		return wire.Head{}, nil, exchangeError(err)
+		return head, nil, exchangeError(err)
 	}
-	head, answer, err := readMessage(conn, c.cfg.MaxAnswer)
+	head, answer, err = readMessage(conn, c.cfg.MaxAnswer)
 	if err != nil {
 		return head, nil, exchangeError(err)
 	}
@@ -150,9 +144,9 @@ func (c *Cluster) exchange(ctx context.Context, conn *Conn, connect []byte, by t
 }
 
 // readMessage reads one message and not a byte more. The head is given, if it
-// was read, even with an error.
+// was read, even with an error. most bounds the message, 0 does not.
 func readMessage(r io.Reader, most int64) (wire.Head, []byte, error) {
-	b := make([]byte, wire.PrefixLen, 256)
+	b := make([]byte, wire.PrefixLen, wire.MaxHeadLen)
 	if _, err := io.ReadFull(r, b); err != nil {
 		return wire.Head{}, nil, err
 	}
@@ -166,13 +160,14 @@ func readMessage(r io.Reader, most int64) (wire.Head, []byte, error) {
 	switch {
 	case err != nil:
 		return wire.Head{}, nil, fmt.Errorf("%w: %w", errGarbled, err)
-	case head.Len() > most:
+	case most > 0 && head.Len() > most:
 		return head, nil, fmt.Errorf("%w: %d bytes", errGarbled, head.Len())
 	}
-	message := make([]byte, head.Len())
-	n := copy(message, b)
-	_, err = io.ReadFull(r, message[n:])
-	return head, message, err
+	// Memory is taken as bytes come: a header may lie.
+	message := bytes.NewBuffer(make([]byte, 0, min(head.Len(), 4<<10)))
+	message.Write(b)
+	_, err = io.CopyN(message, r, head.BodyLen())
+	return head, message.Bytes(), err
 }
 
 // exchangeError tells apart why there was no answer.

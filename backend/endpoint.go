@@ -1,6 +1,7 @@
 package backend
 
 import (
+	"sync/atomic"
 	"time"
 
 	"github.com/pyro-dispatch/pyro-dispatch/health"
@@ -35,6 +36,9 @@ type Endpoint struct {
 	breaker *breaker
 	stop    func() // ends its health checks
 
+	calls    atomic.Int32 // under way, without those that were given up
+	workedAt atomic.Int64 // when one of them ended last, in nanoseconds of Unix time
+
 	// The cluster's lock is for all that follows.
 
 	weight   int
@@ -42,12 +46,14 @@ type Endpoint struct {
 	learnt   wire.Dialect
 	learntAt time.Time
 
-	gone    bool // its sources no longer name it
-	drained bool // the operator wants nothing new sent to it
-	judge   *health.Judge
-	outlier *health.Outlier
-	downFor string    // what the checks found when they found it down
-	upSince time.Time // when it came back, or came; slow start counts from it
+	gone     bool // its sources no longer name it
+	released bool // it is in the cluster's list of that name
+	lives    int  // how often it may have become another daemon
+	drained  bool // the operator wants nothing new sent to it
+	judge    *health.Judge
+	outlier  *health.Outlier
+	downFor  string    // what the checks found when they found it down
+	upSince  time.Time // when it came back, or came; slow start counts from it
 
 	// What is open, or being opened: conns = active + resting + ghosts + len(idle).
 	conns   int
@@ -57,20 +63,21 @@ type Endpoint struct {
 	idle    []*Conn // pooled, the one used last at the end
 	pinned  int     // of those active: held by streams
 
-	full    fullness
-	answers map[*Handshake]answerID // what it answered last to which CONNECT
-	leases  map[*Lease]struct{}     // where somebody wants to hear that it is down
-}
-
-// fullness is what a daemon that said "no free workers" has taught us.
-type fullness struct {
-	ceiling int       // connections of ours that it had then
-	until   time.Time // when more may be tried
-	backoff time.Duration
+	full   fullness
+	leases map[*Lease]struct{} // where somebody wants to hear that it is down
 }
 
 // busy is how many connections are at work, as far as we know.
 func (e *Endpoint) busy() int { return e.active + e.resting + e.ghosts }
+
+// worked notes that a call has ended.
+func (e *Endpoint) worked(now time.Time) { e.workedAt.Store(now.UnixNano()) }
+
+// working reports whether a call of ours has been under way since then, so that
+// the daemon may have been too busy for anything else. A session alone is none.
+func (e *Endpoint) working(since time.Time) bool {
+	return e.calls.Load() > 0 || e.resting+e.ghosts > 0 || e.workedAt.Load() >= since.UnixNano()
+}
 
 // match says how well the endpoint suits a client of dialect d.
 func (e *Endpoint) match(d wire.Dialect, now time.Time) fit {
@@ -108,7 +115,11 @@ func (e *Endpoint) learn(d wire.Dialect) { e.learnt, e.learntAt = d, time.Now() 
 
 // forget drops what was learnt: a daemon that cannot be reached may come back
 // as another.
-func (e *Endpoint) forget() { e.learnt = 0 }
+func (e *Endpoint) forget() {
+	e.learnt = 0
+	e.full = fullness{}
+	e.lives++
+}
 
 // well reports whether the endpoint may be chosen while there are others.
 func (e *Endpoint) well(now time.Time) bool {

@@ -24,17 +24,25 @@ type Handshake struct {
 
 	// The cluster's lock is for all that follows.
 
-	users    int // clients
-	conns    int // connections
-	answer   []byte
-	answerID answerID
-	learntAt time.Time
-	fickle   bool // one daemon answers it differently each time
+	users  int // clients
+	conns  int // connections
+	said   map[*Endpoint]said
+	fickle bool // one daemon answers it differently each time
 }
 
-// answerID tells answers to a CONNECT apart. Endpoints with the same one offer
-// the same methods, and so are one version of the object. Zero is none.
-type answerID [16]byte
+// said is what an endpoint answered last. Where it may have become another daemon
+// since, that means nothing.
+type said struct {
+	version *version
+	life    int
+}
+
+// version is what endpoints have in common that give the same answer.
+type version struct {
+	id       answerID
+	answer   []byte // nil: not to be given to clients
+	learntAt time.Time
+}
 
 // Join gives the Handshake of a client whose CONNECT is message, with header h.
 // Leave gives it back.
@@ -45,7 +53,10 @@ func (c *Cluster) Join(h *wire.Head, message []byte) *Handshake {
 	defer c.unlock()
 	hs := c.handshakes[id]
 	if hs == nil {
-		hs = &Handshake{Dialect: h.Dialect, Serializer: h.Serializer(), Signed: signed, id: id, connect: connect}
+		hs = &Handshake{
+			Dialect: h.Dialect, Serializer: h.Serializer(), Signed: signed,
+			id: id, connect: connect, said: make(map[*Endpoint]said),
+		}
 		c.handshakes[id] = hs
 	}
 	hs.users++
@@ -61,14 +72,12 @@ func (c *Cluster) Leave(h *Handshake) {
 }
 
 func (c *Cluster) dropUnused(h *Handshake) {
-	if h.conns == 0 {
-		h.answer = nil // the daemons that gave it may be gone
-		if h.users == 0 {
-			delete(c.handshakes, h.id)
-			for _, e := range c.members {
-				delete(e.answers, h)
-			}
-		}
+	if h.conns > 0 {
+		return
+	}
+	h.uncache() // the daemons that answered may be gone
+	if h.users == 0 {
+		delete(c.handshakes, h.id)
 	}
 }
 
@@ -79,30 +88,47 @@ func (c *Cluster) Greet(a *Attempt) []byte {
 	h := a.Handshake
 	c.lock()
 	defer c.unlock()
-	if h.Signed || h.fickle || h.answer == nil || time.Since(h.learntAt) > c.cfg.HandshakeTTL {
+	if h.Signed || h.fickle {
 		return nil
 	}
-	a.group = h.answerID
+	// Any endpoint's will do, but not always the same one's: clients are to
+	// spread over the versions that there are.
+	now := time.Now()
+	var found *version
+	for e := range h.said {
+		v := h.versionOf(e)
+		if v == nil || v.answer == nil || e.gone || e.drained || c.cfg.HandshakeTTL > 0 && now.Sub(v.learntAt) > c.cfg.HandshakeTTL {
+			continue
+		}
+		found = v
+		if e.well(now) {
+			break
+		}
+	}
+	if found == nil {
+		return nil
+	}
+	a.group = found.id
 	c.metrics.HandshakeHits.Inc()
-	return h.answer
+	return found.answer
 }
 
 // greeted notes that e answered h. It returns what tells the answer from others.
 func (c *Cluster) greeted(e *Endpoint, h *Handshake, head *wire.Head, answer []byte) answerID {
-	canonical, _ := wire.Canonical(head, answer)
-	sum := sha256.Sum256(canonical)
-	id := answerID(sum[:len(answerID{})])
-	if last, ok := e.answers[h]; ok && last != id && !h.fickle && e.serves(h, last) {
+	id := identify(head, answer)
+	if last := h.versionOf(e); last != nil && last.id != id && !h.fickle && e.serves(h, last.id) {
 		h.fickle = true
-		h.answer = nil
+		h.uncache()
 		c.note(func() {
 			c.log.Warn("a daemon answers equal handshakes differently: they are neither cached nor told apart by version",
 				zap.Stringer("endpoint", e.Address))
 		})
 	}
-	e.answers[h] = id
+	v := h.version(id)
+	h.said[e] = said{v, e.lives}
 	if !h.fickle {
-		h.answer, h.answerID, h.learntAt = canonical, id, time.Now()
+		v.answer, _ = wire.Canonical(head, answer)
+		v.learntAt = time.Now()
 	}
 	return id
 }
@@ -116,6 +142,31 @@ func (e *Endpoint) serves(h *Handshake, id answerID) bool {
 		}
 	}
 	return false
+}
+
+// version gives the version with that answer, a new one where there is none.
+func (h *Handshake) version(id answerID) *version {
+	for _, s := range h.said {
+		if s.version.id == id {
+			return s.version
+		}
+	}
+	return &version{id: id}
+}
+
+// versionOf gives e's version, nil where it is not known.
+func (h *Handshake) versionOf(e *Endpoint) *version {
+	if s, ok := h.said[e]; ok && s.life == e.lives {
+		return s.version
+	}
+	return nil
+}
+
+// uncache keeps clients from being given the answers that are known.
+func (h *Handshake) uncache() {
+	for _, s := range h.said {
+		s.version.answer = nil
+	}
 }
 
 // groupOf is the group that a must stay in, zero where there is none.

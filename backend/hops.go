@@ -55,7 +55,8 @@ func (h *Hops) Failed(source netip.Addr) {
 	h.failed[source] = now
 }
 
-// explains reports whether a call from the host at addr has failed since then.
+// explains reports whether a call from the host at addr has failed since then,
+// and not long ago.
 func (h *Hops) explains(addr net.Addr, since time.Time) bool {
 	if h == nil {
 		return false
@@ -67,7 +68,7 @@ func (h *Hops) explains(addr net.Addr, since time.Time) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	at, ok := h.failed[hostOf(ip)]
-	return ok && !at.Before(since)
+	return ok && !at.Before(since) && time.Since(at) <= hopMemory
 }
 
 // hostOf makes all addresses of this machine's own loopback one.

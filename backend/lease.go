@@ -12,68 +12,6 @@ import (
 	"github.com/pyro-dispatch/pyro-dispatch/wire"
 )
 
-// Outcome is what a lease was good for. It is all that breakers and health
-// will ever learn, so it tells apart what is the endpoint's fault from what
-// is not.
-type Outcome uint8
-
-// The outcomes.
-const (
-	// Served: the conversation, or the call, ended as it should, or the client
-	// ended it. A pooled connection is free for the next.
-	Served Outcome = iota
-	// Cancelled: the client went, or we stopped, before the endpoint answered.
-	// Nothing was written to a pooled connection.
-	Cancelled
-	// Refused: the daemon answered CONNECTFAIL. That is an answer: validation
-	// failed, or the object is unknown.
-	Refused
-	// Saturated: the daemon answered that all its threads are taken.
-	Saturated
-	// OtherDialect: the daemon answered in the protocol of the other library.
-	OtherDialect
-	// Unanswered: no answer to CONNECT in time.
-	Unanswered
-	// Broken: the connection ended while an answer or a reply was due.
-	Broken
-	// Garbled: what the endpoint sent is not what Pyro sends.
-	Garbled
-	// Resting: a oneway call was written, and a PING of ours behind it. Nobody
-	// else may have the pooled connection until that is answered.
-	Resting
-	// Spent: served well, but the daemon ties something to the pooled connection
-	// that must end with it, such as a stream.
-	Spent
-	// Torn: only a part of the request was written, and the rest will not come.
-	Torn
-	// Abandoned: nobody waits for the reply any more; the daemon works on.
-	Abandoned
-)
-
-// Why an endpoint was given up during the handshake, or failed. They are the
-// causes that an UnreachableError lists.
-var (
-	errOtherDialect = errors.New("speaks the other protocol")
-	errUnanswered   = errors.New("did not answer CONNECT in time")
-	errBroken       = errors.New("closed the connection instead of answering CONNECT")
-	errGarbled      = errors.New("answered CONNECT with something else than Pyro")
-)
-
-// failure is what an outcome is to breakers: nil for a success.
-func (o Outcome) failure() error {
-	switch o {
-	case Served, Refused, Resting, Spent:
-		return nil
-	case Unanswered:
-		return errUnanswered
-	case Broken:
-		return errBroken
-	case Garbled:
-		return errGarbled
-	}
-	return errExcluded
-}
-
 // Lease is the right to use one connection to an endpoint. The holder writes to
 // Conn, reads it where it is not pooled, and ends the lease with exactly one
 // Done.
@@ -87,7 +25,7 @@ type Lease struct {
 	// Attempt had one. It is the holder's.
 	Answer []byte
 	// Pings is how many PINGs of ours the daemon may still answer, before it
-	// answers what the holder sends.
+	// answers what the holder sends. The holder counts down as it sees answers.
 	Pings int
 
 	cluster  *Cluster
@@ -95,6 +33,8 @@ type Lease struct {
 	verdict  verdict
 	judged   bool // the breaker has its verdict
 	answered bool // the CONNECT, in mode session
+	replaced bool // the connection was opened in the place of another
+	busy     atomic.Bool
 	since    time.Time
 	pinned   bool
 	done     atomic.Bool
@@ -104,11 +44,14 @@ type Lease struct {
 // newLease makes a lease of a granted connection, under the lock.
 func (c *Cluster) newLease(g grant, a *Attempt) *Lease {
 	l := &Lease{
-		Endpoint: g.endpoint, Conn: g.conn, Pings: g.conn.pings,
-		cluster: c, attempt: a, verdict: g.verdict, since: time.Now(),
+		Endpoint: g.endpoint, Conn: g.conn, Pings: max(0, g.conn.pings),
+		cluster: c, attempt: a, verdict: g.verdict, since: time.Now(), replaced: g.evicted != nil,
 	}
 	g.conn.state, g.conn.pings, g.conn.restsFor = leased, 0, nil
 	a.rest = nil
+	if g.conn.Pooled() {
+		l.Busy(true)
+	}
 	g.endpoint.metrics.Leases.Inc()
 	return l
 }
@@ -119,8 +62,11 @@ func (l *Lease) Answered(d wire.Dialect) {
 	c := l.cluster
 	c.lock()
 	defer c.unlock()
+	if l.answered {
+		return
+	}
 	l.Endpoint.learn(d)
-	l.Endpoint.full = fullness{}
+	c.hadRoom(l.Endpoint)
 	l.answered = true
 	l.attempt = nil
 	// A session may last for days. The breaker learns now that the endpoint lives.
@@ -135,8 +81,22 @@ func (l *Lease) Learn(d wire.Dialect) {
 	l.cluster.unlock()
 }
 
+// Busy says whether a call is under way, in mode session, where that is not plain
+// from the lease: a daemon that is busy with one need not answer health checks.
+func (l *Lease) Busy(busy bool) {
+	switch {
+	case l.busy.Swap(busy) == busy:
+	case busy:
+		l.Endpoint.calls.Add(1)
+	default:
+		l.Endpoint.worked(time.Now())
+		l.Endpoint.calls.Add(-1)
+	}
+}
+
 // OnDown has f called when the endpoint is found down, and the cluster is to
-// close idle sessions then. f must not block.
+// close idle sessions then. f must not block, and may be called when the lease has
+// only just ended.
 func (l *Lease) OnDown(f func()) {
 	c := l.cluster
 	if !c.cfg.CloseOnDown {
@@ -180,6 +140,7 @@ func (l *Lease) Done(o Outcome) {
 	e, conn := l.Endpoint, l.Conn
 	e.active--
 	e.metrics.Leases.Dec()
+	l.Busy(false)
 	if l.pinned {
 		e.pinned--
 		e.metrics.Pinned.Dec()
@@ -187,19 +148,20 @@ func (l *Lease) Done(o Outcome) {
 	delete(e.leases, l)
 	l.account(o)
 
+	pings := l.Pings + conn.pings // those that are still to be answered
+	if o == Resting {
+		pings++
+	}
 	switch {
 	case o == Saturated:
-		c.filled(e)
 		c.discard(conn)
+		c.filled(e, l.replaced)
 	case !conn.Pooled():
 		c.discard(conn)
-	case o == Served, o == Cancelled:
+	case (o == Resting || o == Cancelled) && pings > 0:
+		c.restFor(conn, l.attempt, pings)
+	case o == Served, o == Cancelled, o == Resting:
 		c.rest(conn)
-	case o == Resting && !conn.dead:
-		conn.state, conn.since = resting, time.Now()
-		conn.pings = l.Pings + 1
-		conn.restsFor, l.attempt.rest = l.attempt, conn
-		e.resting++
 	case o == Abandoned:
 		c.haunt(conn)
 	default:
@@ -263,7 +225,7 @@ func (c *Cluster) endSlot(e *Endpoint, v verdict, err error) {
 // a success, and errExcluded where it says nothing about the endpoint.
 func (c *Cluster) judge(e *Endpoint, v verdict, err error) {
 	v.end(err)
-	if errors.Is(err, errExcluded) || c.cfg.Outlier.Ejection == 0 {
+	if errors.Is(err, errExcluded) || c.cfg.Outlier.Ejection == 0 || e.gone {
 		return
 	}
 	now := time.Now()

@@ -2,6 +2,7 @@ package backend
 
 import (
 	"math/rand/v2"
+	"slices"
 	"time"
 
 	"go.uber.org/zap"
@@ -20,7 +21,7 @@ func (c *Cluster) SetMembers(i int, members []Member) {
 	c.lock()
 	defer c.unlock()
 	c.known = c.known || i > 0
-	c.bySource[i] = members
+	c.bySource[i] = slices.Clone(members)
 	old := make(map[Address]*Endpoint, len(c.members)+len(c.leaving))
 	for _, e := range c.members {
 		old[e.Address] = e
@@ -28,8 +29,10 @@ func (c *Cluster) SetMembers(i int, members []Member) {
 	for e := range c.leaving {
 		old[e.Address] = e
 	}
+	before := c.members
 	var next []*Endpoint
 	named := make(map[*Endpoint]bool)
+	changed := false
 	for _, list := range c.bySource {
 		for _, m := range list {
 			e := old[m.Address]
@@ -43,17 +46,21 @@ func (c *Cluster) SetMembers(i int, members []Member) {
 				c.welcomeBack(e)
 			}
 			named[e] = true
+			changed = changed || e.weight != max(1, m.Weight)
 			e.weight, e.declared = max(1, m.Weight), m.Dialect
 			next = append(next, e)
 		}
 	}
-	for _, e := range c.members {
+	c.members = next
+	if changed || !slices.Equal(before, next) {
+		clear(c.pickers)
+	}
+	for _, e := range before {
 		if !named[e] {
 			c.dismiss(e)
 		}
 	}
-	c.members = next
-	c.repick()
+	c.weigh()
 	c.serveAll()
 }
 
@@ -63,9 +70,9 @@ func (c *Cluster) newEndpoint(m Member) *Endpoint {
 		metrics: c.cfg.Metrics.Endpoint(c.name, m.Address.String()),
 		judge:   health.NewJudge(c.cfg.Health.Rise, c.cfg.Health.Fall),
 		outlier: health.NewOutlier(c.cfg.Outlier),
-		answers: make(map[*Handshake]answerID),
 		leases:  make(map[*Lease]struct{}),
 	}
+	_, e.drained = c.drains[e.Address]
 	e.breaker = newBreaker(c, e)
 	if len(c.members) > 0 { // one of the first is not news
 		e.upSince = time.Now()
@@ -79,6 +86,7 @@ func (c *Cluster) newEndpoint(m Member) *Endpoint {
 func (c *Cluster) welcomeBack(e *Endpoint) {
 	delete(c.leaving, e)
 	e.gone = false
+	_, e.drained = c.drains[e.Address]
 	e.upSince = time.Now()
 	c.startChecks(e)
 	c.note(func() { c.log.Info("endpoint is back", zap.Stringer("endpoint", e.Address)) })
@@ -103,16 +111,14 @@ func (c *Cluster) dismiss(e *Endpoint) {
 
 // forgetGone drops an endpoint that has vanished, when nothing is left of it.
 func (c *Cluster) forgetGone(e *Endpoint) {
-	if e.gone && e.conns == 0 {
-		delete(c.leaving, e)
-		e.metrics.Remove()
+	if _, ok := c.leaving[e]; !ok || e.conns > 0 {
+		return
 	}
-}
-
-// repick makes the pickers anew where members, weights or ramps have changed.
-func (c *Cluster) repick() {
-	clear(c.pickers)
-	c.weigh()
+	delete(c.leaving, e)
+	for _, h := range c.handshakes {
+		delete(h.said, e)
+	}
+	e.metrics.Remove()
 }
 
 // picker is the one for a dialect: the turns of either do not depend on how many
@@ -215,6 +221,11 @@ func (c *Cluster) Reconfigure(b Balance, maxConnections, nestedReserve, maxPinne
 	}
 	c.cfg.Balance, c.cfg.MaxConnections = b, maxConnections
 	c.cfg.NestedReserve, c.cfg.MaxPinned = nestedReserve, maxPinned
-	c.repick()
+	clear(c.pickers)
+	for _, e := range c.members {
+		for c.overfull(e) && len(e.idle) > 0 {
+			c.discard(e.idle[0])
+		}
+	}
 	c.serveAll()
 }

@@ -19,7 +19,7 @@ func (c *Cluster) takeIdle(e *Endpoint, a *Attempt) *Conn {
 		if !conn.serves(a) {
 			continue
 		}
-		if !conn.retire.IsZero() && now.After(conn.retire) || !conn.alive() {
+		if conn.tooOld(now) || !conn.alive() {
 			c.discard(conn)
 			continue
 		}
@@ -55,7 +55,7 @@ func (c *Cluster) rest(conn *Conn) {
 	e := conn.Endpoint
 	now := time.Now()
 	conn.restsFor, conn.since, conn.pings = nil, now, 0
-	if conn.dead || e.gone || e.drained || c.stopped || !conn.retire.IsZero() && now.After(conn.retire) {
+	if conn.dead || e.gone || e.drained || c.stopped || conn.tooOld(now) || c.overfull(e) {
 		conn.state = leased // in none of the lists
 		c.discard(conn)
 		return
@@ -64,6 +64,28 @@ func (c *Cluster) rest(conn *Conn) {
 	e.idle = append(e.idle, conn)
 	c.freed(e)
 }
+
+// overfull reports whether e has more connections than it may have now.
+func (c *Cluster) overfull(e *Endpoint) bool {
+	return c.cfg.MaxConnections > 0 && e.conns > c.cfg.MaxConnections
+}
+
+// restFor keeps a pooled connection for a until so many PINGs of ours are
+// answered: a's oneway call may still run on it.
+func (c *Cluster) restFor(conn *Conn, a *Attempt, pings int) {
+	if conn.dead {
+		conn.state = leased
+		c.discard(conn)
+		return
+	}
+	conn.state, conn.since = resting, time.Now()
+	conn.pings = pings
+	conn.restsFor, a.rest = a, conn
+	conn.Endpoint.resting++
+}
+
+// tooOld reports whether max_age has passed.
+func (conn *Conn) tooOld(now time.Time) bool { return !conn.retire.IsZero() && now.After(conn.retire) }
 
 // evict takes the connection out of the pool that was used longest ago. The
 // caller closes it.
@@ -86,8 +108,10 @@ func (c *Cluster) discard(conn *Conn) {
 		e.idle = slices.DeleteFunc(e.idle, func(other *Conn) bool { return other == conn })
 	case resting:
 		e.resting--
+		e.worked(time.Now())
 	case ghost:
 		e.ghosts--
+		e.worked(time.Now())
 		e.metrics.Ghosts.Dec()
 	}
 	c.closed(conn)
@@ -168,61 +192,5 @@ func (c *Cluster) closeIdle(before time.Time) {
 		for len(e.idle) > 0 && e.idle[0].since.Before(before) {
 			c.discard(e.idle[0])
 		}
-	}
-}
-
-// replenish opens connections where there are fewer than min_idle and clients
-// have been before: a handshake to open them with is known from those.
-func (c *Cluster) replenish(ctx context.Context) {
-	if c.cfg.MinIdle == 0 {
-		return
-	}
-	now := time.Now()
-	c.lock()
-	var wanted []*Attempt
-	for _, h := range c.handshakes {
-		if h.users == 0 || h.Signed {
-			continue
-		}
-		for _, e := range c.members {
-			a := &Attempt{Dialect: h.Dialect, Handshake: h, home: e}
-			have := 0
-			for _, conn := range e.idle {
-				if conn.handshake == h {
-					have++
-				}
-			}
-			most, _ := c.most(e, now)
-			if have < c.cfg.MinIdle && (most == unlimited || e.conns < most) && e.well(now) && !e.drained && e.match(h.Dialect, now) == fits {
-				h.users++
-				wanted = append(wanted, a)
-			}
-		}
-	}
-	c.unlock()
-	for _, a := range wanted {
-		c.warm(ctx, a)
-	}
-}
-
-// warm opens one connection of a's handshake to a's home and puts it into the
-// pool.
-func (c *Cluster) warm(ctx context.Context, a *Attempt) {
-	defer c.Leave(a.Handshake)
-	e := a.home
-	c.lock()
-	v, ok := e.breaker.allow(false)
-	if !ok || e.gone {
-		if ok {
-			v.end(errExcluded)
-		}
-		c.unlock()
-		return
-	}
-	e.active++
-	e.conns++
-	c.unlock()
-	if l, _ := c.open(ctx, a, grant{endpoint: e, verdict: v}); l != nil {
-		l.Done(Served)
 	}
 }

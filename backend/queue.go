@@ -10,14 +10,33 @@ import (
 
 // queue holds those that wait for an endpoint with room, in the order in which
 // they came. A nested call goes before all others, since some of those may wait
-// for it to end.
+// for it to end. Those of either dialect are kept apart: what one endpoint has to
+// give is seldom of use to both.
 type queue struct {
-	nested, others list.List // of *waiter
+	lists   [2][2]list.List // of *waiter, by ranks and kinds
+	tickets uint64          // given out
+	timer   *time.Timer     // for the next look; nil: none is due
+	lookAt  time.Time
+	after   [2]uint64 // by ranks: the ticket that the last look came to; 0: it saw all
 }
 
-func (q *queue) len() int { return q.nested.Len() + q.others.Len() }
+// ranks are the indexes of queue.lists: nested calls come first.
+var ranks = [...]struct {
+	i      int
+	nested bool
+}{{0, true}, {1, false}}
 
-func (q *queue) lists() [2]*list.List { return [...]*list.List{&q.nested, &q.others} }
+// kind is the second index of queue.lists.
+func kind(d wire.Dialect) int {
+	if d == wire.V48 {
+		return 0
+	}
+	return 1
+}
+
+func (q *queue) len() int {
+	return q.lists[0][0].Len() + q.lists[0][1].Len() + q.lists[1][0].Len() + q.lists[1][1].Len()
+}
 
 // waiter is one that waits.
 type waiter struct {
@@ -27,10 +46,25 @@ type waiter struct {
 	at      *list.Element
 }
 
+// add lets w wait, behind those who have waited for longer: one that was granted
+// a slot in vain comes back to its place.
 func (q *queue) add(w *waiter) {
-	w.in = &q.others
+	rank := 1
 	if w.a.Nested {
-		w.in = &q.nested
+		rank = 0
+	}
+	w.in = &q.lists[rank][kind(w.a.Dialect)]
+	if w.a.ticket == 0 {
+		q.tickets++
+		w.a.ticket = q.tickets
+		w.at = w.in.PushBack(w)
+		return
+	}
+	for at := w.in.Front(); at != nil; at = at.Next() {
+		if at.Value.(*waiter).a.ticket > w.a.ticket {
+			w.at = w.in.InsertBefore(w, at)
+			return
+		}
 	}
 	w.at = w.in.PushBack(w)
 }
@@ -40,9 +74,30 @@ func (q *queue) remove(w *waiter) {
 	w.in = nil
 }
 
+// each calls f for those of a rank that wait, in order, until it says no. f may
+// remove the one it is called for. d is the dialect, 0 for both.
+func (q *queue) each(rank int, d wire.Dialect, f func(*waiter) (more bool)) {
+	lists := &q.lists[rank]
+	at := [2]*list.Element{lists[0].Front(), lists[1].Front()}
+	if d != 0 {
+		at[1-kind(d)] = nil
+	}
+	for at[0] != nil || at[1] != nil {
+		i := 0
+		if at[0] == nil || at[1] != nil && at[1].Value.(*waiter).a.ticket < at[0].Value.(*waiter).a.ticket {
+			i = 1
+		}
+		w := at[i].Value.(*waiter)
+		at[i] = at[i].Next()
+		if !f(w) {
+			return
+		}
+	}
+}
+
 // reserve gets a slot for a, waiting for one where none is free, but not beyond
-// by. It counts the endpoint as in use; the grant must become a lease, or be
-// taken back.
+// by, where that is set. It counts the endpoint as in use; the grant must become a
+// lease, or be taken back.
 func (c *Cluster) reserve(ctx context.Context, a *Attempt, by time.Time) (grant, error) {
 	c.lock()
 	if g, ok, later := c.tryGrant(a, time.Now()); ok || !later {
@@ -52,7 +107,7 @@ func (c *Cluster) reserve(ctx context.Context, a *Attempt, by time.Time) (grant,
 		}
 		return g, nil
 	}
-	if c.waiting.len() >= c.cfg.Queue {
+	if a.ticket == 0 && c.waiting.len() >= c.cfg.Queue || c.cfg.Queue == 0 {
 		c.metrics.QueueFull.Inc()
 		c.unlock()
 		return grant{}, ErrQueueFull
@@ -60,6 +115,9 @@ func (c *Cluster) reserve(ctx context.Context, a *Attempt, by time.Time) (grant,
 	w := &waiter{a: a, granted: make(chan grant, 1)}
 	c.waiting.add(w)
 	c.metrics.Queued.Inc()
+	if c.waiting.timer == nil {
+		c.lookBy(c.nextLook())
+	}
 	c.unlock()
 
 	began := time.Now()
@@ -69,38 +127,27 @@ func (c *Cluster) reserve(ctx context.Context, a *Attempt, by time.Time) (grant,
 	return g, err
 }
 
-// lookEvery is how often those who wait are looked at although nothing has been
-// given back: a daemon that was full, or a breaker that was open, says nothing
-// when that is over.
-const lookEvery = 50 * time.Millisecond
-
 func (c *Cluster) wait(ctx context.Context, w *waiter, by time.Time) (grant, error) {
-	timeout := time.NewTimer(time.Until(by))
-	defer timeout.Stop()
-	look := time.NewTicker(lookEvery)
-	defer look.Stop()
-	for {
-		select {
-		case g := <-w.granted:
+	var timeout <-chan time.Time
+	if !by.IsZero() {
+		timer := time.NewTimer(time.Until(by))
+		defer timer.Stop()
+		timeout = timer.C
+	}
+	select {
+	case g := <-w.granted:
+		return g, nil
+	case <-timeout:
+		if g, ok := c.giveUp(w); ok {
 			return g, nil
-		case <-look.C:
-			c.lock()
-			if time.Since(c.served) >= lookEvery/2 {
-				c.serveAll()
-			}
-			c.unlock()
-		case <-timeout.C:
-			if g, ok := c.giveUp(w); ok {
-				return g, nil
-			}
-			c.metrics.QueueTimeouts.Inc()
-			return grant{}, ErrQueueTimeout
-		case <-ctx.Done():
-			if g, ok := c.giveUp(w); ok {
-				c.takeBack(g)
-			}
-			return grant{}, ctx.Err()
 		}
+		c.metrics.QueueTimeouts.Inc()
+		return grant{}, ErrQueueTimeout
+	case <-ctx.Done():
+		if g, ok := c.giveUp(w); ok {
+			c.takeBack(g)
+		}
+		return grant{}, ctx.Err()
 	}
 }
 
@@ -114,71 +161,4 @@ func (c *Cluster) giveUp(w *waiter) (grant, bool) {
 		return grant{}, false
 	}
 	return <-w.granted, true
-}
-
-// freed serves those who wait with what has become free at e.
-func (c *Cluster) freed(e *Endpoint) {
-	if c.waiting.len() == 0 {
-		return
-	}
-	now := time.Now()
-	most, _ := c.most(e, now)
-	for i, l := range c.waiting.lists() {
-		for at := l.Front(); at != nil; {
-			if most != unlimited && e.busy() >= c.slots(most, i == 0) {
-				break
-			}
-			w := at.Value.(*waiter)
-			at = at.Next()
-			if c.room(e, w.a, now) {
-				c.serve(w, now)
-			}
-		}
-	}
-}
-
-// serve grants w what it waits for, where there is something.
-func (c *Cluster) serve(w *waiter, now time.Time) bool {
-	g, ok, later := c.tryGrant(w.a, now)
-	if !ok && later {
-		return false
-	}
-	// Without a grant there is nothing to wait for any more, and no endpoint in g.
-	c.waiting.remove(w)
-	w.granted <- g
-	return true
-}
-
-// need is what makes those who wait alike.
-type need struct {
-	dialect wire.Dialect
-	group   answerID
-	home    *Endpoint
-	nested  bool
-}
-
-// maxNeeds bounds how many kinds of waiters serveAll keeps apart.
-const maxNeeds = 64
-
-// serveAll looks at all who wait. Where one cannot be served, those behind it
-// who need the same are passed over.
-func (c *Cluster) serveAll() {
-	c.served = time.Now()
-	if c.waiting.len() == 0 {
-		return
-	}
-	hopeless := make(map[need]bool)
-	for _, l := range c.waiting.lists() {
-		for at := l.Front(); at != nil && len(hopeless) < maxNeeds; {
-			w := at.Value.(*waiter)
-			at = at.Next()
-			n := need{w.a.Dialect, groupOf(w.a), w.a.home, w.a.Nested}
-			if hopeless[n] {
-				continue
-			}
-			if !c.serve(w, c.served) && len(w.a.tried) == 0 {
-				hopeless[n] = true
-			}
-		}
-	}
 }

@@ -75,7 +75,7 @@ func (e *Endpoint) status(now time.Time) EndpointStatus {
 		s.Why = e.outlier.Why().String() + ", until " + e.outlier.Until().UTC().Format(time.RFC3339)
 	case s.Breaker != "closed":
 		s.State, s.Why = s.Breaker, "its breaker"
-	case now.Before(e.full.until):
+	case now.Before(e.full.grow):
 		s.State, s.Why = "full", "no free workers"
 	default:
 		s.State = "up"
@@ -95,7 +95,8 @@ func (b *breaker) String() string {
 var ErrNoEndpoint = errors.New("no such endpoint")
 
 // Drain lets nothing new go to the endpoint at address, as Address.String gives
-// it, until Undrain. What it has goes on.
+// it, until Undrain, even if it vanishes and comes back in between. What it has
+// goes on.
 func (c *Cluster) Drain(address string) error { return c.setDrained(address, true) }
 
 // Undrain takes Drain back.
@@ -106,6 +107,12 @@ func (c *Cluster) setDrained(address string, drained bool) error {
 	defer c.unlock()
 	i := slices.IndexFunc(c.members, func(e *Endpoint) bool { return e.Address.String() == address })
 	if i < 0 {
+		for a := range c.drains { // that one is known is enough to take it back
+			if !drained && a.String() == address {
+				delete(c.drains, a)
+				return nil
+			}
+		}
 		return ErrNoEndpoint
 	}
 	e := c.members[i]
@@ -113,6 +120,11 @@ func (c *Cluster) setDrained(address string, drained bool) error {
 		return nil
 	}
 	e.drained = drained
+	if drained {
+		c.drains[e.Address] = struct{}{}
+	} else {
+		delete(c.drains, e.Address)
+	}
 	for drained && len(e.idle) > 0 {
 		c.discard(e.idle[0])
 	}
