@@ -198,22 +198,29 @@ func (d *driver) perform(t todo) {
 	}
 }
 
-// ownSendTime bounds the writing of a message of ours. A refusal fits any
-// socket's buffer; a CONNECT may have to wait for the daemon to read.
+// ownSendTime bounds the writing of a message of ours. A refusal, an exception
+// or a PING fits any socket's buffer; a CONNECT may have to wait for the daemon to
+// read, which answerBy bounds.
 const ownSendTime = 5 * time.Second
 
-// send writes a message of ours, or the stored CONNECT.
+// send writes a message of ours, or one that the session kept.
 func (d *driver) send(p router.Port, b []byte) {
 	l := d.link(p)
 	if l == nil {
 		return
 	}
-	if p == router.Client {
+	pooled := d.calls() && p != router.Client
+	if pooled || p == router.Client {
 		l.conn.SetWriteDeadline(time.Now().Add(ownSendTime))
 	}
 	if _, err := l.conn.Write(b); err != nil {
+		if pooled {
+			l.conn.Close() // a part may have been written: nobody can use it any more
+		}
 		d.event(func(now time.Duration) { d.session.WriteFailed(now, p, err) })
+		return
 	}
+	l.conn.SetWriteDeadline(time.Time{}) // replies may take their time
 }
 
 // link is the connection behind a port, nil where that port is gone.
