@@ -74,7 +74,7 @@ func (c *Catalog) Run(ctx context.Context, found func([]Service)) {
 	told, last := false, []Service(nil)
 	w := &watch[Service]{
 		wait:   c.client.wait,
-		report: &reporter{log: log, events: c.config.Events},
+		report: newReporter(log, c.config.Events),
 		memory: memory[Service]{
 			key:   func(s Service) string { return s.Name },
 			grace: c.config.Grace,

@@ -102,7 +102,7 @@ func (s *Consul) watch(log *zap.Logger, service, datacenter string) *watch[backe
 	}
 	return &watch[backend.Member]{
 		wait:   s.client.wait,
-		report: &reporter{log: log, events: s.config.Events},
+		report: newReporter(log, s.config.Events),
 		memory: memory[backend.Member]{
 			key:   func(m backend.Member) string { return m.Address.String() },
 			grace: s.config.Grace,

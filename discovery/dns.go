@@ -94,7 +94,7 @@ func NewDNS(c DNSConfig) (*DNS, error) {
 // Run is backend.Source's.
 func (s *DNS) Run(ctx context.Context, set func([]backend.Member)) {
 	log := s.config.Log.With(zap.String("cluster", s.config.Cluster))
-	report := &reporter{log: log.With(zap.String("name", s.config.Name)), events: s.config.Events}
+	report := newReporter(log.With(zap.String("name", s.config.Name)), s.config.Events)
 	updates := &updates{log: log, events: s.config.Events, set: set}
 	m := &merger{groups: [][]part{make([]part, 1)}, sort: true, set: updates.tell}
 	absent := absence{grace: s.config.Grace}

@@ -103,7 +103,7 @@ func TestMembers(t *testing.T) {
 // TestNonsenseIsReported: once when it begins, not with each answer.
 func TestNonsenseIsReported(t *testing.T) {
 	l := newListener()
-	r := &reporter{log: l.log, events: l.events()}
+	r := newReporter(l.log, l.events())
 	a, b := problem{where: "a", what: "is odd"}, problem{where: "b", what: "is odd"}
 	c := problem{where: "c", what: "is two", conflict: true}
 	steps := []struct {

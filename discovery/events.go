@@ -60,14 +60,24 @@ const logEvery = time.Minute
 // counted, and the log gets the first one, each new reason, one a minute, and
 // the end of it. One goroutine uses it.
 type reporter struct {
-	log    *zap.Logger // with fields that say who is asked for what
-	events Events
+	log           *zap.Logger // with fields that say who is asked for what
+	events        Events
+	cannot, again string // messages of the beginning and the end of an outage
 
 	failures int // since it last answered
 	since    time.Time
 	logged   time.Time
 	reasons  map[Reason]bool
 	problems map[string]bool // what has been logged of the last answer
+}
+
+// newReporter makes one of a source.
+func newReporter(log *zap.Logger, events Events) *reporter {
+	return &reporter{
+		log: log, events: events,
+		cannot: "discovery cannot ask: what was known stays in force",
+		again:  "discovery can ask again",
+	}
 }
 
 // failed tells that asking gave err.
@@ -83,15 +93,14 @@ func (r *reporter) failed(err error) {
 		return
 	}
 	r.reasons[reason], r.logged = true, now
-	r.log.Warn("discovery cannot ask: what was known stays in force",
-		zap.String("reason", string(reason)), zap.Error(err), zap.Int("failures", r.failures))
+	r.log.Warn(r.cannot, zap.String("reason", string(reason)), zap.Error(shortened(err)), zap.Int("failures", r.failures))
 }
 
 // answered tells that there was an answer.
 func (r *reporter) answered() {
 	r.events.answered()
 	if r.failures > 0 {
-		r.log.Info("discovery can ask again", zap.Duration("after", time.Since(r.since)), zap.Int("failures", r.failures))
+		r.log.Info(r.again, zap.Duration("after", time.Since(r.since)), zap.Int("failures", r.failures))
 		r.failures = 0
 	}
 }

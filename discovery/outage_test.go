@@ -83,8 +83,8 @@ func TestConsulKeeps(t *testing.T) {
 					t.Errorf("%d warnings in an hour, want one a minute", warned)
 				}
 				for _, e := range b.logged.All() {
-					if text := fmt.Sprint(e.ContextMap()["error"]); len(text) > 500 {
-						t.Fatalf("an error of %d bytes was logged", len(text))
+					if text := fmt.Sprint(e.ContextMap()["error"]); len(text) > 500 || strings.Contains(text, "ns=") {
+						t.Fatalf("logged an error of %d bytes: %.500s", len(text), text)
 					}
 				}
 

@@ -100,12 +100,18 @@ func allNonsense[T any](items []T, problems []problem) error {
 // maxErrorBody is how much of the body of an HTTP error goes into a message.
 const maxErrorBody = 200
 
-// shortened bounds the text of a status error, whose body may be a whole page.
+// shortened leaves out of an error what does not belong into a message: a body
+// that may be a whole page, and a URL that is not the one that was asked for
+// (see Client).
 func shortened(err error) error {
 	var status api.StatusError
 	if errors.As(err, &status) && len(status.Body) > maxErrorBody {
 		status.Body = fmt.Sprintf("%.*q...", maxErrorBody, status.Body)
 		return status
+	}
+	var request *url.Error
+	if errors.As(err, &request) {
+		return request.Err
 	}
 	return err
 }

@@ -54,7 +54,9 @@ func NewRegistration(client *Client, c RegistrationConfig) *Registration {
 	}
 	c.ID = cmp.Or(c.ID, c.Name+"-"+net.JoinHostPort(c.Address, strconv.Itoa(c.Port)))
 	log := c.Log.With(zap.String("service", c.Name), zap.String("id", c.ID))
-	return &Registration{client: client, config: c, report: &reporter{log: log, events: c.Events}}
+	report := newReporter(log, c.Events)
+	report.cannot, report.again = "cannot register with Consul, or deregister", "Consul takes registrations again"
+	return &Registration{client: client, config: c, report: report}
 }
 
 // Run registers, and stays to register again, until ctx ends or Deregister is
@@ -98,7 +100,7 @@ func (r *Registration) Run(ctx context.Context) {
 		}
 		if err != nil {
 			hash = ""
-			r.report.failed(shortened(err))
+			r.report.failed(err)
 			sleep(ctx, delays.next())
 			continue
 		}
@@ -193,9 +195,9 @@ func (r *Registration) Deregister(ctx context.Context) error {
 			r.config.Events.updated(0)
 			return nil
 		}
-		r.report.failed(shortened(err))
+		r.report.failed(err)
 		if !sleep(ctx, delays.next()) {
-			return fmt.Errorf("deregistering from Consul: %w: %w", ctx.Err(), err)
+			return fmt.Errorf("deregistering from Consul: %w: %w", ctx.Err(), shortened(err))
 		}
 	}
 }

@@ -69,7 +69,7 @@ func TestRegistration(t *testing.T) {
 		if f.registered(testID) != nil || l.members != 0 {
 			t.Error("still registered")
 		}
-		for message, n := range map[string]int{"registered with Consul": 2, "Consul has lost our registration": 1, "deregistered from Consul": 1, "discovery can ask again": 1} {
+		for message, n := range map[string]int{"registered with Consul": 2, "Consul has lost our registration": 1, "deregistered from Consul": 1, "Consul takes registrations again": 1} {
 			if got := l.messages()[message]; got != n {
 				t.Errorf("%q was logged %d times, want %d", message, got, n)
 			}

@@ -56,6 +56,7 @@ func (w *watch[T]) run(ctx context.Context) {
 		}
 		if err != nil {
 			w.fail(err)
+			clear(last)
 			index = 0
 			if !sleep(ctx, delays.next()) {
 				return
@@ -68,6 +69,7 @@ func (w *watch[T]) run(ctx context.Context) {
 		if backwards {
 			w.memory.outage()
 			w.report.log.Warn("Consul's index went backwards", zap.Uint64("from", last[a.source]), zap.Uint64("to", a.index))
+			clear(last) // it is one event, also for the other sources
 		} else if a.doubtful {
 			w.memory.doubt()
 		}
@@ -92,7 +94,7 @@ func (w *watch[T]) waitTime() time.Duration {
 
 func (w *watch[T]) fail(err error) {
 	w.memory.outage()
-	w.report.failed(shortened(err))
+	w.report.failed(err)
 	if w.failed != nil {
 		w.failed()
 	}
