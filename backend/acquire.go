@@ -8,9 +8,12 @@ import (
 
 // grant is a slot at an endpoint: one more that is active there.
 type grant struct {
-	endpoint *Endpoint // nil: there is nothing to be had
-	conn     *Conn     // idle until now; nil: one is to be opened
-	evicted  *Conn     // to be closed before that
+	endpoint *Endpoint     // nil: there is nothing to be had
+	conn     *Conn         // idle until now; nil: one is to be opened
+	evicted  *Conn         // to be closed before that
+	lag      time.Duration // to be waited between the two
+	more     bool          // that is one more than the endpoint is known to take
+	opening  bool          // that is not done yet
 	verdict  verdict
 }
 
@@ -117,23 +120,19 @@ func (c *Cluster) take(e *Endpoint, conn *Conn, a *Attempt, now time.Time) (gran
 	if !ok {
 		return grant{}, false // somebody was quicker with the probe
 	}
-	more := conn == nil && c.room(e, a, now) == onNew
-	if conn == nil && !more {
+	if conn == nil && c.room(e, a, now) != onNew {
 		conn = c.takeIdle(e, a)
 	}
 	g := grant{endpoint: e, conn: conn, verdict: v}
 	e.active++
-	if conn != nil {
-		if conn.state == resting {
-			e.resting--
-		}
-		conn.state, conn.since = leased, now
+	if conn == nil {
+		c.opens(e, &g, now)
 		return g, true
 	}
-	if most := c.most(e); !more && most != unlimited && e.conns >= most && len(e.idle) > 0 {
-		g.evicted = c.evict(e)
+	if conn.state == resting {
+		e.resting--
 	}
-	e.conns++
+	conn.state, conn.since = leased, now
 	return g, true
 }
 
@@ -144,6 +143,7 @@ func (c *Cluster) putBack(g grant) {
 		return
 	}
 	g.verdict.end(errExcluded)
+	g.opened()
 	e.active--
 	if conn := g.conn; conn != nil {
 		if conn.restsFor != nil && conn.pings > 0 {
@@ -181,7 +181,7 @@ func (c *Cluster) open(ctx context.Context, a *Attempt, g grant) (*Lease, error)
 		return c.newLease(g, a), nil
 	}
 	if g.evicted != nil {
-		awaitEnd(ctx, g.evicted)
+		awaitEnd(ctx, g.evicted, g.lag)
 	}
 	answerBy := time.Now().Add(c.cfg.ConnectTimeout)
 	dialCtx, cancel := context.WithDeadline(ctx, answerBy)
@@ -189,16 +189,17 @@ func (c *Cluster) open(ctx context.Context, a *Attempt, g grant) (*Lease, error)
 	nc, err := c.cfg.Dialer.DialContext(dialCtx, e.Address.Network, e.Address.Addr)
 	if err != nil {
 		if ctx.Err() != nil {
-			c.takeBack(grant{endpoint: e, verdict: g.verdict})
+			g.evicted = nil // it is closed
+			c.takeBack(g)
 			return nil, ctx.Err()
 		}
-		c.dialFailed(a, g, err)
+		c.dialFailed(a, &g, err)
 		return nil, nil
 	}
 	conn := newConn(c, e, nc, a.Handshake)
 	e.metrics.Connections.Inc()
 	if a.Handshake != nil {
-		return c.greet(ctx, a, g, conn, answerBy)
+		return c.greet(ctx, a, &g, conn, answerBy)
 	}
 	c.lock()
 	defer c.unlock()
@@ -211,7 +212,7 @@ func (c *Cluster) open(ctx context.Context, a *Attempt, g grant) (*Lease, error)
 }
 
 // dialFailed accounts for a connection that could not be made.
-func (c *Cluster) dialFailed(a *Attempt, g grant, err error) {
+func (c *Cluster) dialFailed(a *Attempt, g *grant, err error) {
 	e := g.endpoint
 	e.metrics.ConnectFailed(dialReason(err))
 	c.lock()
@@ -219,6 +220,7 @@ func (c *Cluster) dialFailed(a *Attempt, g grant, err error) {
 	a.try(e)
 	a.fail(e, err)
 	e.forget()
+	g.opened()
 	c.endSlot(e, g.verdict, errDial)
 	e.conns--
 	c.forgetGone(e)
@@ -232,9 +234,9 @@ var errDial = errors.New("could not be connected")
 // may say that it has no free worker.
 const evictTime = 250 * time.Millisecond
 
-// awaitEnd closes a connection and waits until the daemon has noticed: only then
-// is the thread free that served it.
-func awaitEnd(ctx context.Context, conn *Conn) {
+// awaitEnd closes a connection and waits until the daemon has noticed, and for
+// lag: only then is the thread free that served it.
+func awaitEnd(ctx context.Context, conn *Conn, lag time.Duration) {
 	conn.closeWrite()
 	timeout := time.NewTimer(evictTime)
 	defer timeout.Stop()
@@ -244,4 +246,11 @@ func awaitEnd(ctx context.Context, conn *Conn) {
 	case <-ctx.Done():
 	}
 	conn.Close()
+	if lag > 0 {
+		timeout.Reset(lag)
+		select {
+		case <-timeout.C:
+		case <-ctx.Done():
+		}
+	}
 }

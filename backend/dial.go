@@ -19,7 +19,7 @@ import (
 // greet makes the handshake on a new connection that is to be pooled, and a lease
 // of it. Neither a lease nor an error means that another endpoint should be
 // tried.
-func (c *Cluster) greet(ctx context.Context, a *Attempt, g grant, conn *Conn, answerBy time.Time) (*Lease, error) {
+func (c *Cluster) greet(ctx context.Context, a *Attempt, g *grant, conn *Conn, answerBy time.Time) (*Lease, error) {
 	h := a.Handshake
 	connect := a.Connect
 	if connect == nil {
@@ -39,6 +39,7 @@ func (c *Cluster) greet(ctx context.Context, a *Attempt, g grant, conn *Conn, an
 	c.note(func() { conn.Close() })
 	e.metrics.Connections.Dec()
 	e.conns--
+	g.opened()
 	defer func() {
 		c.forgetGone(e)
 		c.freed(e)
@@ -65,7 +66,7 @@ func (c *Cluster) greet(ctx context.Context, a *Attempt, g grant, conn *Conn, an
 }
 
 // unanswered accounts for an endpoint that did not answer as Pyro does.
-func (c *Cluster) unanswered(a *Attempt, g grant, err error) {
+func (c *Cluster) unanswered(a *Attempt, g *grant, err error) {
 	e := g.endpoint
 	a.try(e)
 	a.fail(e, err)
@@ -88,7 +89,7 @@ func (c *Cluster) unanswered(a *Attempt, g grant, err error) {
 // welcomed makes a lease of a connection whose handshake is done. It returns nil
 // where the endpoint turns out to be of another version than a's client knows:
 // the connection is then for others.
-func (c *Cluster) welcomed(a *Attempt, g grant, conn *Conn, head *wire.Head, answer []byte) *Lease {
+func (c *Cluster) welcomed(a *Attempt, g *grant, conn *Conn, head *wire.Head, answer []byte) *Lease {
 	if c.cfg.Adopt != nil {
 		c.cfg.Adopt(conn)
 	}
@@ -96,7 +97,8 @@ func (c *Cluster) welcomed(a *Attempt, g grant, conn *Conn, head *wire.Head, ans
 	defer c.unlock()
 	e, h := g.endpoint, a.Handshake
 	e.learn(h.Dialect)
-	c.hadRoom(e)
+	g.opened()
+	c.hadRoom(e, g)
 	h.conns++
 	conn.answer = c.greeted(e, h, head, answer)
 	conn.since = time.Now()
@@ -112,7 +114,7 @@ func (c *Cluster) welcomed(a *Attempt, g grant, conn *Conn, head *wire.Head, ans
 		c.rest(conn)
 		return nil
 	}
-	l := c.newLease(g, a)
+	l := c.newLease(*g, a)
 	if a.Connect != nil {
 		l.Answer = answer
 	}

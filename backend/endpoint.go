@@ -62,6 +62,8 @@ type Endpoint struct {
 	ghosts  int     // given up while the daemon was at work for us
 	idle    []*Conn // pooled, the one used last at the end
 	pinned  int     // of those active: held by streams
+	opening int     // of those active: their handshakes are not done
+	growing bool    // of those one is more than the endpoint is known to take
 
 	full   fullness
 	leases map[*Lease]struct{} // where somebody wants to hear that it is down

@@ -30,10 +30,9 @@ type Lease struct {
 
 	cluster  *Cluster
 	attempt  *Attempt
-	verdict  verdict
+	grant    grant
 	judged   bool // the breaker has its verdict
 	answered bool // the CONNECT, in mode session
-	replaced bool // the connection was opened in the place of another
 	busy     atomic.Bool
 	since    time.Time
 	pinned   bool
@@ -45,7 +44,7 @@ type Lease struct {
 func (c *Cluster) newLease(g grant, a *Attempt) *Lease {
 	l := &Lease{
 		Endpoint: g.endpoint, Conn: g.conn, Pings: max(0, g.conn.pings),
-		cluster: c, attempt: a, verdict: g.verdict, since: time.Now(), replaced: g.evicted != nil,
+		cluster: c, attempt: a, grant: g, since: time.Now(),
 	}
 	g.conn.state, g.conn.pings, g.conn.restsFor = leased, 0, nil
 	a.rest = nil
@@ -66,12 +65,13 @@ func (l *Lease) Answered(d wire.Dialect) {
 		return
 	}
 	l.Endpoint.learn(d)
-	c.hadRoom(l.Endpoint)
+	l.grant.opened()
+	c.hadRoom(l.Endpoint, &l.grant)
 	l.answered = true
 	l.attempt = nil
 	// A session may last for days. The breaker learns now that the endpoint lives.
 	l.judged = true
-	c.judge(l.Endpoint, l.verdict, nil)
+	c.judge(l.Endpoint, l.grant.verdict, nil)
 }
 
 // Learn says that the endpoint speaks d, which is not what it was asked in.
@@ -139,6 +139,7 @@ func (l *Lease) Done(o Outcome) {
 	defer c.unlock()
 	e, conn := l.Endpoint, l.Conn
 	e.active--
+	l.grant.opened()
 	e.metrics.Leases.Dec()
 	l.Busy(false)
 	if l.pinned {
@@ -155,7 +156,7 @@ func (l *Lease) Done(o Outcome) {
 	switch {
 	case o == Saturated:
 		c.discard(conn)
-		c.filled(e, l.replaced)
+		c.filled(e, l.grant.evicted != nil)
 	case !conn.Pooled():
 		c.discard(conn)
 	case (o == Resting || o == Cancelled) && pings > 0:
@@ -180,7 +181,7 @@ func (l *Lease) account(o Outcome) {
 	switch {
 	case !l.judged:
 		l.judged = true
-		c.judge(e, l.verdict, err)
+		c.judge(e, l.grant.verdict, err)
 	case err != nil && !errors.Is(err, errExcluded):
 		v, _ := e.breaker.allow(true)
 		c.judge(e, v, err)

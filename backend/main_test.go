@@ -41,27 +41,33 @@ type rig struct {
 }
 
 // newRig makes a rig of endpoints with undeclared dialects.
-func newRig(endpoints ...string) *rig {
-	configs := make([]Member, len(endpoints))
-	for i, addr := range endpoints {
-		configs[i].Address = Address{Network: "tcp", Addr: addr}
+func newRig(endpoints ...string) *rig { return newRigOf(members(endpoints...)...) }
+
+// members are those at the addresses, with undeclared dialects.
+func members(addresses ...string) []Member {
+	list := make([]Member, len(addresses))
+	for i, addr := range addresses {
+		list[i].Address = Address{Network: "tcp", Addr: addr}
 	}
-	return newRigOf(configs...)
+	return list
 }
 
 func newRigOf(endpoints ...Member) *rig {
+	return newRigWith(Config{Members: endpoints})
+}
+
+// newRigWith makes a rig of a configuration, to which it adds what all rigs have.
+// 0 retries are without a limit.
+func newRigWith(cfg Config) *rig {
 	r := &rig{
 		network: &pyrotest.Network{Backlog: 4096}, // connections need not be accepted
 		set:     metrics.New(metrics.Build{}),
 	}
-	r.Cluster = NewCluster(Config{
-		Name:           "lab",
-		Members:        endpoints,
-		Retries:        -1,
-		ConnectTimeout: connectTimeout,
-		Dialer:         r,
-		Metrics:        r.set,
-	})
+	cfg.Name, cfg.ConnectTimeout, cfg.Dialer, cfg.Metrics = "lab", connectTimeout, r, r.set
+	if cfg.Retries == 0 {
+		cfg.Retries = -1
+	}
+	r.Cluster = NewCluster(cfg)
 	return r
 }
 

@@ -55,7 +55,7 @@ func (c *Cluster) replenish(ctx context.Context) {
 func (c *Cluster) startWarming(ctx context.Context, w warmth, now time.Time) {
 	e := w.endpoint
 	most := c.most(e)
-	if _, under := c.warming[w]; under || len(c.warming) >= maxWarming || now.Before(e.full.settle) ||
+	if _, under := c.warming[w]; under || len(c.warming) >= maxWarming || now.Before(e.full.settle) || e.growing ||
 		most != unlimited && (e.conns >= most || e.busy() >= c.slots(most, false)) {
 		return
 	}
@@ -63,11 +63,12 @@ func (c *Cluster) startWarming(ctx context.Context, w warmth, now time.Time) {
 	if !ok {
 		return
 	}
+	g := grant{endpoint: e, verdict: v}
 	e.active++
-	e.conns++
+	c.opens(e, &g, now)
 	w.handshake.users++
 	c.warming[w] = struct{}{}
-	c.tasks.Go(func() { c.warm(ctx, w, grant{endpoint: e, verdict: v}) })
+	c.tasks.Go(func() { c.warm(ctx, w, g) })
 }
 
 // warm opens the connection and puts it into the pool.
