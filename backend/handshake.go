@@ -2,6 +2,7 @@ package backend
 
 import (
 	"crypto/sha256"
+	"math/rand/v2"
 	"time"
 
 	"go.uber.org/zap"
@@ -95,14 +96,20 @@ func (c *Cluster) Greet(a *Attempt) []byte {
 	// spread over the versions that there are.
 	now := time.Now()
 	var found *version
+	well, candidates := false, 0
 	for e := range h.said {
 		v := h.versionOf(e)
 		if v == nil || v.answer == nil || e.gone || e.drained || c.cfg.HandshakeTTL > 0 && now.Sub(v.learntAt) > c.cfg.HandshakeTTL {
 			continue
 		}
-		found = v
-		if e.well(now) {
-			break
+		switch {
+		case e.well(now) && !well:
+			well, candidates = true, 0
+		case well && !e.well(now):
+			continue
+		}
+		if candidates++; rand.IntN(candidates) == 0 {
+			found = v
 		}
 	}
 	if found == nil {
