@@ -28,8 +28,8 @@ func (k *buffer) room() []byte {
 func (k *buffer) filled(n int) { k.b = k.b[:len(k.b)+n] }
 
 // consume drops the first n bytes. Of what is left at least need bytes will be
-// wanted together; it moves to memory of that size, charged to m. Where m has no
-// room, it is left as small as it is and want is set.
+// wanted together; it moves to memory of that size, charged to m unless that is
+// nil. Where m has no room, it is left as small as it is and want is set.
 func (k *buffer) consume(m *memory, n, need int) {
 	k.want = 0 // what was wanted before may have been for what is consumed now
 	rest := k.b[n:]
@@ -45,6 +45,7 @@ func (k *buffer) consume(m *memory, n, need int) {
 	switch {
 	case size <= freeSize:
 		size = freeSize
+	case m == nil:
 	case m.tryTake(size):
 		kept.charge = charge{m, size}
 	default:

@@ -33,6 +33,7 @@ type driver struct {
 	ended   chan struct{}      // closed by Close; made by whoever must wait for it
 	over    bool               // Close was asked for
 	resume  chan struct{}      // holds a token where the client's bytes may be shown again
+	paused  bool               // the client's goroutine waits for that
 	parking bool               // goroutines are asked to leave, or have left
 	away    goroutines         // those that have left
 	ticket  int32              // the session's in the lot
@@ -166,7 +167,7 @@ func (d *driver) perform(t todo) {
 			// Wakes the reader, who sees that it is not a timeout of its own.
 			timeOut(d.client)
 		case router.CloseWrite:
-			if l := d.link(a.Port); l != nil {
+			if l, _ := d.link(a.Port); l != nil {
 				l.closeWrite()
 			}
 		case router.Release:
@@ -185,10 +186,10 @@ func (d *driver) perform(t todo) {
 			if d.cancel != nil {
 				d.cancel()
 			}
-			leg, last := d.leg, d.running == 0
+			leg, pooled, last := d.leg, d.calls(), d.running == 0
 			d.mu.Unlock()
 			d.client.conn.Close()
-			if leg != nil && !d.calls() {
+			if leg != nil && !pooled {
 				leg.conn.Close()
 			}
 			if last {
@@ -196,51 +197,6 @@ func (d *driver) perform(t todo) {
 			}
 		}
 	}
-}
-
-// ownSendTime bounds the writing of a message of ours. A refusal, an exception
-// or a PING fits any socket's buffer; a CONNECT may have to wait for the daemon to
-// read, which answerBy bounds.
-const ownSendTime = 5 * time.Second
-
-// send writes a message of ours, or one that the session kept.
-func (d *driver) send(p router.Port, b []byte) {
-	l := d.link(p)
-	if l == nil {
-		return
-	}
-	pooled := d.calls() && p != router.Client
-	if pooled || p == router.Client {
-		l.conn.SetWriteDeadline(time.Now().Add(ownSendTime))
-	}
-	if _, err := l.conn.Write(b); err != nil {
-		if pooled {
-			l.conn.Close() // a part may have been written: nobody can use it any more
-		}
-		d.event(func(now time.Duration) { d.session.WriteFailed(now, p, err) })
-		return
-	}
-	l.conn.SetWriteDeadline(time.Time{}) // replies may take their time
-}
-
-// link is the connection behind a port, nil where that port is gone.
-func (d *driver) link(p router.Port) *link {
-	if p == router.Client {
-		return d.client
-	}
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	return d.linkLocked(p)
-}
-
-func (d *driver) linkLocked(p router.Port) *link {
-	switch p {
-	case router.Client:
-		return d.client
-	case d.legPort:
-		return d.leg
-	}
-	return nil
 }
 
 // tick is the wheel's call: the session's deadline has passed, or it has been
@@ -264,13 +220,15 @@ func (d *driver) abort() {
 	d.event(func(now time.Duration) { d.session.Abort(now) })
 }
 
-// calling reports whether a call is under way.
+// calling reports whether a call is under way, or waits for an endpoint.
 func (d *driver) calling() bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	switch d.session.State() {
 	case router.Sending, router.Waiting, router.Replying:
 		return true
+	case router.Acquiring:
+		return d.calls()
 	}
 	return false
 }

@@ -8,8 +8,9 @@ import (
 // link is a connection as the driver uses it. One goroutine reads it and one
 // writes it at a time.
 type link struct {
-	conn net.Conn
-	raw  syscall.RawConn // nil where only plain reads and writes are possible
+	conn   net.Conn
+	pooled bool            // the connection outlives the session
+	raw    syscall.RawConn // nil where only plain reads and writes are possible
 	// hints: receiving says how many bytes, or the end, are still to be read.
 	hints bool
 

@@ -172,6 +172,9 @@ func (l *listener) sessionEnded(d *driver) {
 		e.Write(d.endFields(&s)...)
 	}
 
+	d.mu.Lock()
+	d.session.Gone()
+	d.mu.Unlock()
 	l.server.wheel.drop(&d.timer)
 	l.depart(d)
 }

@@ -78,18 +78,16 @@ func (d *driver) visit() {
 	if !idle {
 		d.listener.server.wheel.set(&d.timer, d.listener.server.now()+visitAfter)
 	}
-	leg := d.leg
-	waits := d.session.State() == router.Acquiring
-	calls := d.calls()
+	leg, calls, paused := d.leg, d.calls(), d.paused
 	d.mu.Unlock()
 	switch {
-	case ask && calls:
-		timeOut(d.client)
 	case ask:
 		timeOut(d.client)
-		timeOut(leg)
+		if !calls {
+			timeOut(leg)
+		}
 	case idle || !d.client.broken():
-	case waits: // its goroutine does not read, but waits too
+	case paused && calls: // nobody would come upon it
 		d.event(func(now time.Duration) { d.session.Reset(now, router.Client, syscall.ECONNRESET) })
 	default:
 		timeOut(d.client)

@@ -30,6 +30,7 @@ type reader struct {
 // wants.
 func Adopt(c *backend.Conn) {
 	r := &reader{conn: c, link: newLink(c.Conn)}
+	r.link.pooled = true
 	r.pump = pump{pooled: r, src: r.link, port: noPort}
 	c.Reader = r
 	go r.run()
@@ -53,48 +54,57 @@ func (r *reader) hold(d *driver, port router.Port) error {
 	return nil
 }
 
-// leave ends that.
-func (r *reader) leave() {
+// leave ends that. d's lock is held.
+func (r *reader) leave(d *driver) {
 	r.mu.Lock()
-	r.holder, r.port = nil, noPort
+	if r.holder == d {
+		r.holder, r.port = nil, noPort
+	}
 	r.mu.Unlock()
 }
 
-// held makes the pump its holder's. It reports false where there is none.
-func (r *reader) held() bool {
+// lock finds out whose the bytes are that were read, and locks that driver for
+// them to be shown to it. It returns nil where they are nobody's: the session may
+// also be done with its lease, and not have given it back yet.
+func (r *reader) lock() *driver {
 	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.pump.d, r.pump.port = r.holder, r.port
-	return r.holder != nil
+	d, port := r.holder, r.port
+	r.mu.Unlock()
+	if d == nil {
+		return nil
+	}
+	d.mu.Lock()
+	if at, lease := d.session.Leg(); lease == nil || at != port {
+		d.mu.Unlock()
+		return nil
+	}
+	r.pump.d, r.pump.port = d, port
+	return d
 }
 
 var errUnasked = errors.New("message that nobody asked for")
 
-// unheld deals with bytes that come while nobody holds the connection: answers to
-// PINGs of ours, and what is left of a call that was given up.
+// unheld deals with bytes that are nobody's: answers to PINGs of ours, and what is
+// left of a call that was given up.
 func (r *reader) unheld() {
 	k := &r.pump.buf
-	for len(k.b) > 0 {
-		if r.conn.Haunting() {
-			k.drop()
-			return
-		}
-		h, err := wire.ParseHead(k.b)
+	n := 0
+	for n < len(k.b) && !r.conn.Haunting() {
+		h, err := wire.ParseHead(k.b[n:])
 		switch {
-		case errors.Is(err, wire.ErrShort):
-			k.consume(nil, 0, wire.MaxHeadLen)
+		case errors.Is(err, wire.ErrShort),
+			err == nil && h.Type == wire.Ping && h.Len() <= router.MaxPong && int64(len(k.b)-n) < h.Len():
+			k.consume(nil, n, router.MaxPong)
 			return
-		case err != nil, h.Type != wire.Ping, h.Len() > freeSize:
+		case err != nil, h.Type != wire.Ping, h.Len() > router.MaxPong:
 			r.pump.readErr = errUnasked
 			k.drop()
 			return
-		case int64(len(k.b)) < h.Len():
-			k.consume(nil, 0, int(h.Len()))
-			return
 		}
-		k.consume(nil, int(h.Len()), 0)
+		n += int(h.Len())
 		r.conn.Pong()
 	}
+	k.drop()
 }
 
 // end deals with the end of the connection.
@@ -113,11 +123,12 @@ func (r *reader) end(err error) {
 	}
 }
 
-// bindLocked makes the connection of the session's lease the one that the driver
-// reads and writes. The lock is held.
-func (d *driver) bindLocked() error {
+// bindLocked makes the connection of the session's lease, where its port is p, the
+// one that the driver reads and writes. It fails where the connection has ended.
+// The lock is held.
+func (d *driver) bindLocked(p router.Port) error {
 	port, lease := d.session.Leg()
-	if lease == nil || !lease.Conn.Pooled() || port == d.legPort {
+	if lease == nil || !lease.Conn.Pooled() || port != p || port == d.legPort {
 		return nil
 	}
 	r := lease.Conn.Reader.(*reader)
@@ -132,8 +143,8 @@ func (d *driver) bindLocked() error {
 // soon as the lease has ended. The lock is held.
 func (d *driver) unbindLocked(l *backend.Lease) {
 	r := l.Conn.Reader.(*reader)
+	r.leave(d)
 	if d.leg == r.link {
-		r.leave()
 		d.leg, d.legPort = nil, 0
 	}
 }

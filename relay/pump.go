@@ -17,7 +17,8 @@ type pump struct {
 	port router.Port
 	src  *link
 	self goroutines
-	// pooled, where it is not nil, says before each use whose d and port are.
+	// pooled, where it is not nil, says for each show whose d and port are. They
+	// stay until what it has brought is done.
 	pooled *reader
 	buf    buffer
 
@@ -58,7 +59,9 @@ func (p *pump) run() exit {
 		err := read()
 		if p.shown {
 			p.shown = false
-			p.finish()
+			if p.readErr == nil {
+				p.finish()
+			}
 		}
 		if p.readErr != nil {
 			err, p.readErr = p.readErr, nil
@@ -164,33 +167,20 @@ func (p *pump) readPlain() error {
 // as the other side takes it without waiting. It sets shown where that leaves
 // something to finish.
 func (p *pump) show() {
-	if p.pooled != nil && !p.pooled.held() {
+	p.taken, p.unsent, p.sendErr, p.wrote = router.Taken{}, nil, nil, 0
+	d := p.lock()
+	if d == nil {
 		p.pooled.unheld()
 		p.shown = p.readErr != nil
-		p.taken = router.Taken{}
 		return
 	}
-	d := p.d
-	p.unsent, p.sendErr, p.wrote = nil, nil, 0
-	d.mu.Lock()
 	d.unparkLocked()
 	now := d.listener.server.now()
 	p.taken = d.session.Data(now, p.port, p.buf.b)
-	bindErr := d.bindLocked()
-	p.dst = d.linkLocked(p.taken.To)
-	switch {
-	case p.taken.Forward == 0:
-	case bindErr != nil && p.taken.To != router.Client:
-		p.unsent, p.sendErr = p.buf.b[:p.taken.Forward], bindErr
-	case p.dst != nil:
-		// Under the lock, so that no other event comes between.
-		p.wrote, p.sendErr = p.dst.trySend(p.buf.b[:p.taken.Forward])
-		p.unsent = p.buf.b[p.wrote:p.taken.Forward]
-		if len(p.unsent) == 0 && p.sendErr == nil {
-			d.session.Sent(now, p.taken.To)
-		}
+	p.forwardLocked(now)
+	if p.pooled == nil { // of those never more than a pong is kept
+		p.account = d.accountLocked(p)
 	}
-	p.account = d.accountLocked(p)
 	p.todo = d.afterEvent(now)
 	d.mu.Unlock()
 
@@ -202,6 +192,16 @@ func (p *pump) show() {
 		return
 	}
 	p.shown = true
+}
+
+// lock locks the driver that is to be shown what has been read, nil where there
+// is none.
+func (p *pump) lock() *driver {
+	if p.pooled != nil {
+		return p.pooled.lock()
+	}
+	p.d.mu.Lock()
+	return p.d
 }
 
 // finish does what show left to do. It may wait: for the other side to take
@@ -229,7 +229,7 @@ func (p *pump) finish() {
 		default:
 			return
 		}
-		if p.d.isOver() {
+		if p.pooled == nil && p.d.isOver() {
 			p.buf.drop()
 			return
 		}
@@ -239,57 +239,6 @@ func (p *pump) finish() {
 		}
 		p.shown = false
 	}
-}
-
-// sendRest writes, waiting, what trySend left.
-func (p *pump) sendRest() {
-	if p.sendErr == nil && len(p.unsent) > 0 {
-		var n int
-		n, p.sendErr = p.dst.conn.Write(p.unsent)
-		p.wrote += n
-		if p.sendErr == nil {
-			p.d.event(func(now time.Duration) { p.d.session.Sent(now, p.taken.To) })
-		}
-	}
-	p.unsent = nil
-	if p.sendErr != nil && !p.unwritten() {
-		p.writeFailed(p.sendErr)
-	}
-}
-
-// unwritten reports whether the request can go to another endpoint because no
-// byte of it was written: it is then as if it had not been taken.
-func (p *pump) unwritten() bool {
-	if p.wrote > 0 || p.taken.To == router.Client {
-		return false
-	}
-	again := false
-	p.d.event(func(now time.Duration) { again = p.d.session.Unwritten(now, p.taken.To) })
-	if again {
-		p.sendErr = nil
-		p.taken = router.Taken{Paused: true}
-	}
-	return again
-}
-
-// writeFailed delivers that the other side could not be written to. Its reader
-// may have been told of the end already, together with the last bytes it read,
-// so it is made to look again.
-func (p *pump) writeFailed(err error) {
-	p.d.event(func(now time.Duration) { p.d.session.WriteFailed(now, p.taken.To, err) })
-	timeOut(p.dst)
-}
-
-// moveBody moves the rest of a large message without looking at it.
-func (p *pump) moveBody() {
-	progress := func(n int64) {
-		p.d.event(func(now time.Duration) { p.d.session.Moved(now, p.port, n) })
-	}
-	readErr, writeErr := move(p.dst, p.src, p.taken.Body, progress)
-	if writeErr != nil {
-		p.writeFailed(writeErr)
-	}
-	p.readErr = readErr
 }
 
 // end delivers the end of the connection.

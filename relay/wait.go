@@ -27,11 +27,15 @@ func (d *driver) resumeLocked() chan struct{} {
 func (d *driver) waitResume() {
 	d.mu.Lock()
 	resume, ended := d.resumeLocked(), d.endedLocked()
+	d.paused = true
 	d.mu.Unlock()
 	select {
 	case <-resume:
 	case <-ended:
 	}
+	d.mu.Lock()
+	d.paused = false
+	d.mu.Unlock()
 }
 
 // endedLocked gives a channel that is closed when the session is over.

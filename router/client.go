@@ -1,129 +1,12 @@
 package router
 
 import (
-	"bytes"
 	"errors"
-	"fmt"
-	"strings"
 	"time"
 
-	"github.com/pyro-dispatch/pyro-dispatch/backend"
 	"github.com/pyro-dispatch/pyro-dispatch/metrics"
 	"github.com/pyro-dispatch/pyro-dispatch/wire"
 )
-
-// Data shows the session bytes that came in at port p: those that it did not
-// consume before, and what followed them. The session keeps nothing of b.
-func (s *Session) Data(now time.Duration, p Port, b []byte) Taken {
-	switch {
-	case s.state == inClosed:
-		return Taken{Consumed: len(b)}
-	case p != Client && (p != s.leg || s.lease == nil):
-		return Taken{Consumed: len(b)}
-	case p != Client:
-		return s.replyData(now, b)
-	}
-	switch s.state {
-	case inHandshake:
-		return s.connectData(now, b)
-	case inAcquiring, inGreeting:
-		s.paused = s.paused || len(b) > 0
-		return Taken{Paused: s.paused}
-	case inLingering:
-		return Taken{Consumed: len(b)}
-	}
-	return s.requestData(now, b)
-}
-
-// connectData reads the CONNECT.
-func (s *Session) connectData(now time.Duration, b []byte) Taken {
-	h, err := wire.ParseHead(b)
-	if errors.Is(err, wire.ErrShort) {
-		if len(b) >= wire.PrefixLen {
-			s.dialect = wire.PrefixDialect(b)
-		}
-		return Taken{Need: shortOf(b)}
-	}
-	if err != nil {
-		s.rejectHead(now, err)
-		return Taken{Consumed: len(b)}
-	}
-	g := s.greeting
-	g.head = h
-	s.dialect = h.Dialect
-	if reason, text := s.checkConnect(&h); reason != "" {
-		s.reject(now, reason, refusal{text: text})
-		return Taken{Consumed: len(b)}
-	}
-	if int64(len(b)) < h.Len() {
-		return Taken{Need: int(h.Len())}
-	}
-	annotations, payload := split(&h, b)
-	id, ok, err := wire.Correlation(&h, annotations)
-	if err != nil {
-		s.blame(err)
-		s.reject(now, ReasonAnnotations, refusal{text: err.Error()})
-		return Taken{Consumed: len(b)}
-	}
-	if ok {
-		g.correlation, s.summary.Correlation = id, id
-	}
-	g.message = bytes.Clone(b[:h.Len()])
-	s.connected(now, &h, payload)
-	switch s.state {
-	case inAcquiring:
-		s.paused = len(b) > len(g.message)
-		return Taken{Consumed: len(g.message), Paused: s.paused}
-	case inOpen: // answered already
-		return Taken{Consumed: len(g.message), Again: true}
-	}
-	return Taken{Consumed: len(b)}
-}
-
-// connected chooses the route of a client whose CONNECT is complete.
-func (s *Session) connected(now time.Duration, h *wire.Head, payload []byte) {
-	s.summary.Serializer = h.Serializer()
-	if s.denied != nil {
-		s.reject(now, s.denied.reason, refusal{answersConnect: true, text: s.denied.text})
-		return
-	}
-	q := Request{
-		Listener:   s.env.Listener,
-		Dialect:    h.Dialect,
-		Serializer: h.Serializer(),
-		Source:     s.source,
-	}
-	q.Object, q.ObjectKnown = connectObject(h, payload)
-	s.summary.Object = strings.Clone(clip(q.Object))
-	s.route = s.env.Table().Find(&q)
-	if s.route == nil {
-		s.reject(now, ReasonNoRoute, refusal{answersConnect: true, text: noRouteText(&q)})
-		return
-	}
-	s.deadline = 0
-	s.attempt = &backend.Attempt{Dialect: h.Dialect}
-	annotations, _ := split(h, s.greeting.message)
-	s.attempt.HashKey = s.route.HashBy.key(&q, annotations)
-	if s.route.Mode == ModeCall {
-		s.joinPool(now, h)
-		return
-	}
-	s.acquire()
-}
-
-func (s *Session) checkConnect(h *wire.Head) (Reason, string) {
-	switch {
-	case h.Type != wire.Connect:
-		return ReasonOutOfTurn, wrongTypeText(h)
-	case h.BodyLen() > s.env.Limits.Message:
-		return ReasonMessageSize, tooLargeText(h, s.env.Limits.Message)
-	case h.Len() > s.env.Limits.Handshake:
-		return ReasonHandshakeSize, fmt.Sprintf("handshake too large (%d, max=%d)", h.Len(), s.env.Limits.Handshake)
-	case int64(h.AnnotationsLen) > s.env.Limits.Annotations:
-		return ReasonAnnotationsSize, fmt.Sprintf("annotations too large (%d, max=%d)", h.AnnotationsLen, s.env.Limits.Annotations)
-	}
-	return "", ""
-}
 
 // requestData takes the requests of an open session. What it consumes it also
 // forwards: whole requests where they are small, and large ones from the moment
@@ -131,14 +14,11 @@ func (s *Session) checkConnect(h *wire.Head) (Reason, string) {
 func (s *Session) requestData(now time.Duration, b []byte) (t Taken) {
 	t.To = s.leg
 	s.stopClock(now)
-	if s.inputEnd != "" || s.legBroken {
+	switch {
+	case s.inputEnd != "", s.legBroken && (s.pooled == nil || s.requestLeft > 0):
 		return Taken{Consumed: len(b)}
-	}
-	if s.pooled != nil && s.pooled.dropLeft > 0 {
-		return s.drop(b)
-	}
-	if s.pooled != nil {
-		s.pooled.fresh = false
+	case s.dropping():
+		return s.drop(now, b)
 	}
 	for t.Consumed < len(b) && t.Need == 0 && !t.Paused {
 		rest := b[t.Consumed:]
@@ -146,8 +26,8 @@ func (s *Session) requestData(now time.Duration, b []byte) (t Taken) {
 		if n == 0 {
 			var reason Reason
 			n, reason = s.nextRequest(now, rest, &t)
-			if s.pooled != nil && s.pooled.dropLeft > 0 {
-				return s.drop(b) // the failed request is the first in b: it was alone
+			if s.dropping() {
+				return s.drop(now, b)
 			}
 			t.To = s.leg
 			if reason != "" {
@@ -165,14 +45,28 @@ func (s *Session) requestData(now time.Duration, b []byte) (t Taken) {
 	t.Forward = t.Consumed
 	t.Body = s.requestLeft
 	t.ReplyDue = s.calls.len() > 0
-	s.countRequest(int64(t.Forward))
+	s.forwarded(int64(t.Forward))
 	return t
+}
+
+// forwarded counts n bytes that are to be sent on, unless they may still turn out
+// to be for another endpoint.
+func (s *Session) forwarded(n int64) {
+	if k := s.pooled; k != nil && k.fresh {
+		k.unwritten = n
+		return
+	}
+	s.countRequest(n)
 }
 
 // nextRequest looks at b, which begins with a new request. It returns the
 // request's length once enough of it is here to be sent on, and 0 with Need or
 // Paused set where that is not so.
 func (s *Session) nextRequest(now time.Duration, b []byte, t *Taken) (int64, Reason) {
+	if s.pooled != nil && t.Consumed > 0 {
+		t.Paused, s.paused = true, true // its turn comes when the one before it is over
+		return 0, ""
+	}
 	h, err := wire.ParseHead(b)
 	if errors.Is(err, wire.ErrShort) {
 		t.Need = shortOf(b)
@@ -208,17 +102,11 @@ func (s *Session) nextRequest(now time.Duration, b []byte, t *Taken) (int64, Rea
 	}
 	// A PING is answered whatever its flags say.
 	oneway := h.Type == wire.Invoke && h.Has(wire.Oneway)
-	if s.pooled != nil {
-		if t.Consumed > 0 || !s.ready(now, &h, b, c) {
-			t.Paused, s.paused = true, true
-			return 0, ""
-		}
-		if s.pooled.dropLeft > 0 {
-			return 0, ""
-		}
-	}
-	if !oneway && s.calls.full() {
+	if s.pooled != nil && !s.ready(now, &h, b, c) || !oneway && s.calls.full() {
 		t.Paused, s.paused = true, true
+		return 0, ""
+	}
+	if s.dropping() {
 		return 0, ""
 	}
 	s.beginRequest(c, oneway, h.Len())
@@ -229,6 +117,7 @@ func (s *Session) beginRequest(c call, oneway bool, length int64) {
 	s.requestLeft = length
 	s.sendOneway = oneway
 	s.summary.Calls++
+	s.lease.Busy(true)
 	if oneway {
 		s.oneway = c
 		return

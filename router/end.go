@@ -5,7 +5,6 @@ import (
 
 	"github.com/pyro-dispatch/pyro-dispatch/backend"
 	"github.com/pyro-dispatch/pyro-dispatch/metrics"
-	"github.com/pyro-dispatch/pyro-dispatch/wire"
 )
 
 // EOF says that the other side of port p will send no more. All that it sent
@@ -53,6 +52,7 @@ func (s *Session) Sent(now time.Duration, p Port) {
 	case p == Client && s.unsent:
 		s.unsent = false
 	case p != Client && p == s.leg && s.unshipped:
+		s.wrote()
 		s.unshipped = false
 		for ; s.onewaysUnshipped > 0; s.onewaysUnshipped-- {
 			s.route.Calls.Oneway(metrics.Sent)
@@ -98,16 +98,25 @@ func (s *Session) WriteFailed(now time.Duration, p Port, err error) {
 		return
 	case p == Client:
 		s.clientGone = true
+	case s.pooled != nil && s.unwritable(now, err):
+		return
 	default:
+		s.wrote()
 		s.legBroken, s.unshipped = true, false
 	}
 	s.blame(err)
 	s.clockRuns = false
 	s.deadline = now + s.env.LingerTime
+	if lost && s.pooled != nil && s.atRest() {
+		s.rested(now) // its lease is of use to others meanwhile
+	}
 }
 
 // Tick says that the deadline has passed.
 func (s *Session) Tick(now time.Duration) {
+	if k := s.pooled; k != nil && k.idleBy != 0 && now >= k.idleBy {
+		s.letGo()
+	}
 	if s.deadline == 0 || now < s.deadline {
 		return
 	}
@@ -125,8 +134,6 @@ func (s *Session) Tick(now time.Duration) {
 			s.deadline = now + s.env.LingerTime
 		case s.legBroken:
 			s.legEnded(now, s.leg, ReasonBackendReset, nil)
-		case s.pooled != nil && s.pooled.heldIdle:
-			s.letGo()
 		case s.state == inGreeting: // too late for another: the client has a part of the answer
 			s.blame(errHalfAnswer)
 			s.finish(now, ReasonGarbled, backend.Unanswered)
@@ -198,7 +205,7 @@ func (s *Session) endInput(now time.Duration, r Reason) {
 	case s.state != inOpen:
 		// Acquiring or greeting: the daemon shall have the CONNECT, as it would
 		// without us, and rested comes when it has answered.
-	case s.requestLeft > 0 || s.atRest():
+	case s.requestLeft > 0 || s.dropping() || s.atRest():
 		s.finish(now, r, backend.Served)
 	case s.calls.len() == 0:
 		// The last bytes are being written, and rested comes when they have been.
@@ -217,7 +224,7 @@ func (s *Session) legEnded(now time.Duration, p Port, r Reason, err error) {
 		s.failover(now, backend.Broken)
 		return
 	}
-	if s.pooled != nil && s.survives() {
+	if s.pooled != nil && s.survives(now, err) {
 		return
 	}
 	s.blame(err)
@@ -226,154 +233,4 @@ func (s *Session) legEnded(now time.Duration, p Port, r Reason, err error) {
 		outcome = backend.Broken
 	}
 	s.finish(now, r, outcome)
-}
-
-// finish ends a session whose client should see an orderly end: everything
-// sent to it arrives, then EOF.
-func (s *Session) finish(now time.Duration, r Reason, o backend.Outcome) {
-	if s.clientEOF && !s.unsent || s.clientGone {
-		s.close(now, r, o)
-		return
-	}
-	s.settle(now, r, o)
-	s.state = inLingering
-	s.resume()
-	if s.unsent {
-		s.deadline = now + s.env.RequestTime // for a client that is slow to read; then Sent
-		return
-	}
-	s.hangUp(now)
-}
-
-// hangUp says the last to a client, which then has the linger time to go.
-func (s *Session) hangUp(now time.Duration) {
-	s.deadline = now + s.env.LingerTime
-	s.do(Action{Op: CloseWrite, Port: Client})
-}
-
-// close ends the session.
-func (s *Session) close(now time.Duration, r Reason, o backend.Outcome) {
-	s.settle(now, r, o)
-	s.state = inClosed
-	s.deadline = 0
-	s.do(Action{Op: Close})
-}
-
-// parted is what a lease was good for where its end is not the endpoint's
-// doing.
-func (s *Session) parted() backend.Outcome {
-	if s.greeting != nil {
-		return backend.Cancelled
-	}
-	return backend.Served
-}
-
-// blame notes why the session ends, or soon will. The first cause stands.
-func (s *Session) blame(err error) {
-	if s.summary.Err == nil && s.summary.Reason == "" {
-		s.summary.Err = err
-	}
-}
-
-// settle gives back the lease and accounts for the calls that will get no
-// reply. The first reason stands.
-func (s *Session) settle(now time.Duration, r Reason, o backend.Outcome) {
-	if s.summary.Reason == "" {
-		s.summary.Reason = r
-	}
-	outcome := failedAs(r)
-	if s.pooled != nil {
-		o = s.parting(o) // before what is under way is forgotten
-	}
-	if s.requestLeft > 0 && s.sendOneway {
-		s.onewaysUnshipped++
-	}
-	for ; s.onewaysUnshipped > 0; s.onewaysUnshipped-- {
-		s.route.Calls.Oneway(outcome)
-		if s.onewaysUnshipped == 1 {
-			s.observe(now, &s.oneway, outcome) // the last one: of the others only the number is known
-		}
-	}
-	for s.calls.len() > 0 {
-		c := s.calls.pop()
-		s.route.Calls.Ended(outcome, 0)
-		s.observe(now, &c, outcome)
-	}
-	s.requestLeft, s.replyLeft, s.sendOneway, s.unshipped = 0, 0, false, false
-	switch {
-	case s.lease != nil:
-		s.do(Action{Op: Release, Port: s.leg, Lease: s.lease, Outcome: o})
-		s.lease = nil
-	case s.leg != 0:
-		s.do(Action{Op: Cancel, Port: s.leg})
-	}
-	s.leg = 0
-	s.greeting = nil
-	s.leavePool()
-}
-
-func (s *Session) observe(now time.Duration, c *call, o metrics.Outcome) {
-	s.observer.CallFailed(FailedCall{
-		Type:           c.kind,
-		Outcome:        o,
-		Correlation:    c.correlation,
-		HasCorrelation: c.hasCorrelation,
-		Err:            c.failure,
-		Elapsed:        max(0, c.elapsed(now)),
-	})
-}
-
-// failedAs is the outcome of calls that a session's end leaves unanswered.
-func failedAs(r Reason) metrics.Outcome {
-	switch r {
-	case ReasonBackendClosed, ReasonBackendReset:
-		return metrics.BackendClosed
-	case ReasonGarbled:
-		return metrics.BackendProtocol
-	case ReasonClientClosed, ReasonClientReset:
-		return metrics.ClientClosed
-	}
-	return metrics.Aborted
-}
-
-func (s *Session) countRejected(r Reason) {
-	if r.Rejected() {
-		s.env.Metrics.Rejected(string(r))
-	}
-}
-
-// refusal is a CONNECTFAIL to be sent. answersConnect is set where the CONNECT
-// was read: the answer then bears its sequence number and serializer.
-type refusal struct {
-	answersConnect bool
-	text           string
-	dialect        wire.Dialect // 0: the client's, or the default where that is unknown
-}
-
-// reject refuses a client that is at fault, or one too many.
-func (s *Session) reject(now time.Duration, r Reason, f refusal) {
-	s.countRejected(r)
-	s.refuse(now, r, f)
-}
-
-func (s *Session) refuseDrained(now time.Duration) {
-	s.refuse(now, ReasonDrained, refusal{answersConnect: s.state != inHandshake, text: "pyro-dispatch is shutting down"})
-}
-
-// refuse answers a client that has no endpoint yet with CONNECTFAIL and ends
-// the session.
-func (s *Session) refuse(now time.Duration, r Reason, f refusal) {
-	w := wire.Refusal{Dialect: f.dialect, Text: f.text}
-	g := s.greeting
-	if w.Dialect == 0 {
-		w.Dialect = s.dialect
-	}
-	if w.Dialect == 0 {
-		w.Dialect = s.env.DefaultDialect
-	}
-	if f.answersConnect {
-		w.Serializer, w.Seq, w.Correlation = g.head.Serializer(), g.head.Seq, g.correlation
-	}
-	s.do(Action{Op: Send, Port: Client, Bytes: wire.AppendConnectFail(nil, w)})
-	s.finish(now, r, backend.Cancelled)
 }

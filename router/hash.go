@@ -18,8 +18,8 @@ type HashBy struct {
 type HashWhat uint8
 
 // What hash balancing can go by. An annotation and a blob's info are those of
-// each call in mode call, those of the CONNECT in mode session; where there is
-// none, the object counts.
+// each call in mode call, those of the CONNECT in mode session. Where there is
+// none, or no source address, the object counts.
 const (
 	ByObject HashWhat = iota
 	BySource
@@ -32,7 +32,7 @@ func (h HashBy) perCall() bool { return h.What == ByAnnotation || h.What == ByBl
 
 // key is the hash key of a client.
 func (h HashBy) key(q *Request, annotations []byte) uint64 {
-	if h.What == BySource {
+	if h.What == BySource && q.Source.IsValid() {
 		source := q.Source.As16()
 		return balance.Key(source[:])
 	}

@@ -23,7 +23,7 @@ func (s *Session) acquire() {
 func (s *Session) Granted(now time.Duration, p Port, l *backend.Lease, answerIn time.Duration) {
 	switch {
 	case s.pooled != nil && p == s.leg && s.lease == nil:
-		s.grantedPooled(now, l)
+		s.grantedPooled(l)
 		return
 	case s.state != inAcquiring || p != s.leg:
 		s.do(Action{Op: Release, Port: p, Lease: l, Outcome: backend.Cancelled})
@@ -54,7 +54,7 @@ func (s *Session) Unreachable(now time.Duration, p Port, err error) {
 		return
 	}
 	s.blame(err)
-	s.refuse(now, ReasonUnreachable, refusal{answersConnect: true, text: unreachableText(s.route)})
+	s.refuse(now, ReasonUnreachable, refusal{answersConnect: true, text: unsentText(s.route, err)})
 }
 
 // failover gives up an endpoint that did not answer the CONNECT as it should.
@@ -90,19 +90,12 @@ func (s *Session) replyData(now time.Duration, b []byte) (t Taken) {
 					return Taken{Consumed: len(b)}
 				}
 			}
-			if err == nil && s.ownPong(&h) {
-				if int64(len(rest)) < h.Len() && h.Len() <= maxPong {
-					t.Need = int(h.Len())
-					break
+			if err == nil && s.ownPong(&h) { // nothing can be before it
+				if int64(len(rest)) < h.Len() {
+					return Taken{Need: int(h.Len())}
 				}
-				if h.Len() <= maxPong {
-					if t.Consumed == 0 {
-						s.lease.Pings--
-						return Taken{Consumed: int(h.Len()), Again: true}
-					}
-					t.Again = true
-					break
-				}
+				s.lease.Pings--
+				return Taken{Consumed: int(h.Len()), Again: int64(len(rest)) > h.Len()}
 			}
 			if err == nil {
 				err = s.nextReply(&h)
@@ -120,6 +113,10 @@ func (s *Session) replyData(now time.Duration, b []byte) (t Taken) {
 		s.replyMoved(now, n)
 		if s.state != inOpen && s.state != inGreeting {
 			t.Consumed = len(b) // refused by the daemon: nothing follows
+			break
+		}
+		if s.lease == nil { // given back: what follows is nobody's, or somebody else's
+			t.Again = t.Consumed < len(b)
 			break
 		}
 	}
@@ -246,6 +243,8 @@ func (s *Session) resume() {
 func (s *Session) rested(now time.Duration) {
 	if s.pooled != nil {
 		s.restedPooled(now)
+	} else {
+		s.lease.Busy(false)
 	}
 	switch {
 	case s.inputEnd != "":
@@ -260,6 +259,8 @@ func (s *Session) rested(now time.Duration) {
 // it ends the session.
 func (s *Session) garbled(now time.Duration, err error) {
 	switch {
+	case s.pooled != nil && s.quits():
+		s.unhold(backend.Garbled)
 	case s.greeting == nil:
 		s.blame(err)
 		s.finish(now, ReasonGarbled, backend.Garbled)

@@ -25,17 +25,20 @@ import (
 // stream keeps the lease (held), since the daemon ties it to the connection.
 type pooled struct {
 	handshake *backend.Handshake
+	objectKey uint64 // the hash key of calls that have none of their own
+
 	waiting   bool            // a request waits for a lease, or to be shown again now that there is one
 	failure   error           // why the waiting request cannot be sent
 	dropLeft  int64           // of a request that could not be sent: bytes still to be dropped
-	fresh     bool            // what was forwarded last began with the request's first byte
+	fresh     bool            // nothing of the current request is known to be written
+	unwritten int64           // bytes of it that were forwarded meanwhile
 	endAs     backend.Outcome // what the call's lease will have been good for
 	replay    []byte          // the request, where it may be sent again after it has been
 	resending bool            // an Acquire for replay is under way
 
-	held     bool // the lease is kept between calls
-	unsure   bool // only because nothing tells when its oneway call is over
-	heldIdle bool // the session's deadline is that of such a lease
+	held   bool          // the lease is kept between calls
+	unsure bool          // only because nothing tells when its oneway call is over
+	idleBy time.Duration // when it is given back all the same; 0: a call is under way, or never
 
 	freed   *backend.Lease // for Freed
 	freedAs backend.Outcome
@@ -43,9 +46,9 @@ type pooled struct {
 
 // joinPool is the beginning of mode call: the CONNECT is answered with what a
 // daemon said to an equal one, or goes to a daemon.
-func (s *Session) joinPool(now time.Duration, h *wire.Head) {
+func (s *Session) joinPool(h *wire.Head) {
 	c := s.route.Cluster
-	s.pooled = &pooled{handshake: c.Join(h, s.greeting.message)}
+	s.pooled.handshake = c.Join(h, s.greeting.message)
 	s.attempt.Handshake = s.pooled.handshake
 	if s.route.ShareHandshake {
 		if answer := c.Greet(s.attempt); answer != nil && s.answerAsBefore(answer) {
@@ -54,6 +57,15 @@ func (s *Session) joinPool(now time.Duration, h *wire.Head) {
 	}
 	s.attempt.Connect = s.greeting.message
 	s.acquire()
+}
+
+// Gone says that the driver has nothing under way any more for the session, which
+// has closed. It is the last event.
+func (s *Session) Gone() {
+	if p := s.pooled; p != nil && p.handshake != nil {
+		s.route.Cluster.Leave(p.handshake) // not before: Acquire makes use of it
+		p.handshake = nil
+	}
 }
 
 // answerAsBefore answers the CONNECT with a stored CONNECTOK.
@@ -76,7 +88,17 @@ func (s *Session) welcome(answer []byte) {
 	s.greeting, s.attempt.Connect = nil, nil
 	s.summary.ReplyBytes += int64(len(answer))
 	s.route.Calls.Reply(int64(len(answer)))
-	s.do(Action{Op: Send, Port: Client, Bytes: answer})
+	s.tell(answer)
+}
+
+// tell sends the client a message in the place of a reply. Sent or WriteFailed
+// says when that is over.
+func (s *Session) tell(message []byte) {
+	if s.clientGone {
+		return
+	}
+	s.unsent = true
+	s.do(Action{Op: Send, Port: Client, Bytes: message})
 }
 
 // passOnRefusal gives the client the CONNECTFAIL with which a daemon answered its
@@ -91,7 +113,7 @@ func (s *Session) passOnRefusal(now time.Duration, r *backend.RefusedError) {
 }
 
 // grantedPooled: there is a lease, for the CONNECT or a request.
-func (s *Session) grantedPooled(now time.Duration, l *backend.Lease) {
+func (s *Session) grantedPooled(l *backend.Lease) {
 	p := s.pooled
 	s.lease = l
 	s.summary.Endpoint = l.Endpoint.Address.String()
@@ -99,8 +121,6 @@ func (s *Session) grantedPooled(now time.Duration, l *backend.Lease) {
 	case s.greeting != nil: // the answer to the CONNECT came with it
 		s.welcome(l.Answer)
 		s.giveBack(backend.Served)
-		s.resume()
-		s.rested(now)
 	case p.resending:
 		p.resending = false
 		s.do(Action{Op: Send, Port: s.leg, Bytes: p.replay})
@@ -112,7 +132,6 @@ func (s *Session) grantedPooled(now time.Duration, l *backend.Lease) {
 // noEndpoint: there is no lease for the request that waits for one.
 func (s *Session) noEndpoint(now time.Duration, err error) {
 	if s.pooled.resending {
-		s.pooled.resending = false
 		s.blame(err)
 		s.finish(now, ReasonBackendClosed, backend.Broken)
 		return
@@ -122,8 +141,8 @@ func (s *Session) noEndpoint(now time.Duration, err error) {
 }
 
 // ready reports whether the request with header h, which message begins with,
-// can be dealt with now: sent on, for which there is a lease then, or dropped,
-// where dropLeft is set. Otherwise it has to wait for a Resume.
+// can be dealt with now: sent on, for which there is a lease then, or dropped.
+// Otherwise it has to wait for a Resume.
 func (s *Session) ready(now time.Duration, h *wire.Head, message []byte, c call) bool {
 	p := s.pooled
 	switch {
@@ -139,21 +158,15 @@ func (s *Session) ready(now time.Duration, h *wire.Head, message []byte, c call)
 	case s.lease == nil && !s.lend(h, message, c):
 		return false
 	}
-	if p.heldIdle {
-		p.heldIdle = false
-		s.deadline = 0
-	}
+	p.idleBy = 0
 	p.fresh = true
 	p.endAs = backend.Served
 	oneway := c.kind == wire.Invoke && h.Has(wire.Oneway)
 	if oneway {
 		p.endAs = backend.Resting
 	}
-	if s.route.Idempotent && c.kind == wire.Invoke {
-		s.route.Cluster.Earn()
-		if !oneway && h.Len() <= s.env.Limits.StoreAndForward {
-			p.replay = bytes.Clone(message[:h.Len()])
-		}
+	if s.route.Idempotent && c.kind == wire.Invoke && !oneway && h.Len() <= s.env.Limits.StoreAndForward {
+		p.replay = bytes.Clone(message[:h.Len()])
 	}
 	return true
 }
@@ -167,6 +180,8 @@ func (s *Session) lend(h *wire.Head, message []byte, c call) bool {
 		annotations, _ := split(h, message)
 		if key, ok := s.route.HashBy.callKey(h.Dialect, annotations); ok {
 			a.HashKey = key
+		} else {
+			a.HashKey = s.pooled.objectKey
 		}
 	}
 	s.lastLeg++
@@ -176,23 +191,15 @@ func (s *Session) lend(h *wire.Head, message []byte, c call) bool {
 		s.summary.Endpoint = l.Endpoint.Address.String()
 		return true
 	}
+	s.summary.Endpoint = "" // of this call none is known yet
 	s.pooled.waiting = true
 	s.do(Action{Op: Acquire, Port: s.leg, Attempt: a})
 	return false
 }
 
-// acquireAgain asks for another lease for a request that has none any more.
-func (s *Session) acquireAgain() {
-	s.lastLeg++
-	s.leg = s.lastLeg
-	s.do(Action{Op: Acquire, Port: s.leg, Attempt: s.attempt})
-}
-
 // fail answers a request for which there is no endpoint, and has it dropped.
 func (s *Session) fail(now time.Duration, h *wire.Head, c call) {
-	p := s.pooled
-	p.dropLeft = h.Len()
-	s.leg = 0
+	s.pooled.dropLeft = h.Len()
 	s.summary.Calls++
 	outcome := unsentAs(c.failure)
 	s.observe(now, &c, outcome)
@@ -202,7 +209,7 @@ func (s *Session) fail(now time.Duration, h *wire.Head, c call) {
 	}
 	s.route.Calls.Began()
 	s.route.Calls.Ended(outcome, 0)
-	if c.kind == wire.Ping || p.handshake.Signed || h.Serializer() == wire.UnknownSerializer {
+	if c.kind == wire.Ping || s.pooled.handshake.Signed || h.Serializer() == wire.UnknownSerializer {
 		// No answer of ours would be taken: a PING is answered with a PING, and a
 		// signed message with a signed one.
 		s.blame(c.failure)
@@ -212,14 +219,14 @@ func (s *Session) fail(now time.Duration, h *wire.Head, c call) {
 	f := wire.Failure{
 		Dialect: h.Dialect, Serializer: h.Serializer(), Seq: h.Seq, Correlation: c.correlation,
 		Class: wire.CommunicationError,
-		Text:  failureText(s.route, c.failure),
+		Text:  unsentText(s.route, c.failure),
 	}
 	if c.hasCorrelation {
 		// Perhaps from a daemon's method, where a communication error would not be
 		// sent back: the daemon closes the connection instead.
 		f.Class = wire.PyroError
 	}
-	s.do(Action{Op: Send, Port: Client, Bytes: wire.AppendFailure(nil, f)})
+	s.tell(wire.AppendFailure(nil, f))
 }
 
 // unsentAs is the outcome of a call that could not be sent because of err.
@@ -236,10 +243,16 @@ func unsentAs(err error) metrics.Outcome {
 	return metrics.NoEndpoint
 }
 
+// dropping reports whether the rest of a request is to be dropped.
+func (s *Session) dropping() bool { return s.pooled != nil && s.pooled.dropLeft > 0 }
+
 // drop passes over the bytes of a request that could not be sent.
-func (s *Session) drop(b []byte) Taken {
+func (s *Session) drop(now time.Duration, b []byte) Taken {
 	p := s.pooled
 	n := min(p.dropLeft, int64(len(b)))
 	p.dropLeft -= n
+	if s.state == inOpen && s.atRest() {
+		s.rested(now)
+	}
 	return Taken{Consumed: int(n), Again: int(n) < len(b)}
 }

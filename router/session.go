@@ -186,7 +186,12 @@ type denial struct {
 
 // Deadline is the time at which Tick wants to be called, 0 for never. It may
 // have changed after any event.
-func (s *Session) Deadline() time.Duration { return s.deadline }
+func (s *Session) Deadline() time.Duration {
+	if k := s.pooled; k != nil && k.idleBy != 0 && (s.deadline == 0 || k.idleBy < s.deadline) {
+		return k.idleBy
+	}
+	return s.deadline
+}
 
 // Actions returns what is to be done now, in order, and forgets it. Bytes that
 // the last Taken asks to be forwarded go before any of it.
@@ -234,7 +239,7 @@ func (s *Session) State() State {
 		return Acquiring
 	case s.replyLeft > 0 || s.unsent:
 		return Replying
-	case s.requestLeft > 0 || s.unshipped:
+	case s.requestLeft > 0 || s.unshipped || s.dropping():
 		return Sending
 	case s.calls.len() > 0:
 		return Waiting
@@ -246,5 +251,5 @@ func (s *Session) State() State {
 // been written.
 func (s *Session) atRest() bool {
 	return s.calls.len() == 0 && s.requestLeft == 0 && s.replyLeft == 0 && !s.unsent && !s.unshipped &&
-		(s.pooled == nil || !s.pooled.waiting)
+		(s.pooled == nil || !s.pooled.waiting && s.pooled.dropLeft == 0)
 }

@@ -1,0 +1,124 @@
+package router
+
+import (
+	"time"
+
+	"github.com/pyro-dispatch/pyro-dispatch/backend"
+	"github.com/pyro-dispatch/pyro-dispatch/metrics"
+)
+
+// What becomes of a session in mode call, and its request, when the connection of
+// its lease fails.
+
+// Unwritten says that of the bytes that were forwarded to port p last none could
+// be written. Where the session returns true, the request will go to another
+// endpoint: they count as not taken, and wait for a Resume.
+func (s *Session) Unwritten(p Port) bool {
+	k := s.pooled
+	if k == nil || !k.fresh || p != s.leg || s.lease == nil || s.state != inOpen || s.replyLeft > 0 {
+		return false
+	}
+	if s.calls.len() > 0 {
+		s.calls.pop()
+		s.route.Calls.Undone()
+	} else if !s.sendOneway && s.onewaysUnshipped == 0 {
+		return false // it was answered all the same
+	}
+	s.summary.Calls--
+	s.onewaysUnshipped, s.sendOneway = 0, false
+	s.requestLeft, s.unshipped = 0, false
+	k.fresh, k.unwritten, k.replay = false, 0, nil
+	k.waiting, s.paused = true, true
+	s.unhold(backend.Torn) // whatever is wrong with the connection, nobody else is to have it
+	s.acquireAgain()
+	return true
+}
+
+// wrote: bytes of the current request have been written, or may have been.
+func (s *Session) wrote() {
+	k := s.pooled
+	if k == nil || !k.fresh {
+		return
+	}
+	k.fresh = false
+	s.countRequest(k.unwritten)
+	k.unwritten = 0
+	if s.route.Idempotent {
+		s.route.Cluster.Earn()
+	}
+}
+
+// unwritable: not all of the current request can be written. It reports whether
+// the session goes on without the connection.
+func (s *Session) unwritable(now time.Duration, err error) bool {
+	switch {
+	case s.requestLeft > 0:
+		return false // how much of it was lost on the way is not known
+	case s.calls.len() == 0:
+		s.lose(now, err)
+		return true
+	}
+	return s.resend()
+}
+
+// survives reports whether the session goes on although the connection of its
+// lease has ended.
+func (s *Session) survives(now time.Duration, err error) bool {
+	switch {
+	case s.state != inOpen:
+		return false
+	case s.pooled.waiting: // nothing has been sent
+		s.unhold(backend.Cancelled)
+		s.acquireAgain()
+		return true
+	case s.quits():
+		s.unhold(backend.Spent)
+		return true
+	case s.requestLeft == 0 && s.calls.len() == 0:
+		s.lose(now, err)
+		return true
+	}
+	return s.resend()
+}
+
+// quits: the endpoint has done, and been sent, all that it should.
+func (s *Session) quits() bool {
+	return s.calls.len() == 0 && s.requestLeft == 0 && s.replyLeft == 0 && !s.unshipped
+}
+
+// lose gives up the oneway call that is being written. Nobody waits to be told.
+func (s *Session) lose(now time.Duration, err error) {
+	s.wrote()
+	s.oneway.failure = err
+	s.failOneways(now, metrics.BackendClosed)
+	s.unshipped = false
+	s.unhold(backend.Broken)
+	if s.atRest() {
+		s.rested(now)
+	}
+}
+
+// resend has an idempotent call sent to another endpoint, if it may be.
+func (s *Session) resend() bool {
+	p := s.pooled
+	switch {
+	case p.replay == nil, s.calls.len() == 0, s.requestLeft > 0, s.replyLeft > 0, s.clientGone:
+		return false
+	case s.route.Cluster.Spend() != nil:
+		p.replay = nil
+		return false
+	}
+	s.wrote()
+	s.unshipped = false
+	p.resending = true
+	s.unhold(backend.Broken)
+	s.acquireAgain()
+	return true
+}
+
+// acquireAgain asks for another lease for a request that has none any more.
+func (s *Session) acquireAgain() {
+	s.lastLeg++
+	s.leg = s.lastLeg
+	s.do(Action{Op: Acquire, Port: s.leg, Attempt: s.attempt})
+}
