@@ -50,7 +50,7 @@ func allContenders(dir string, dispatcher *string) []contender {
 			return exec.Command(*dispatcher, "run", "--listen", listen, "--backend", backend, "--admin=", "--log-level", "error"), nil
 		}},
 		{name: nameCall, label: "pyro-dispatch, mode call", command: func(listen, backend string) (*exec.Cmd, error) {
-			return exec.Command(*dispatcher, "run", "--listen", listen, "--backend", backend, "--mode", "call", "--admin=", "--log-level", "error"), nil
+			return exec.Command(*dispatcher, "run", "--listen", listen, "--backend", backend, "--mode", "call", "--queue", "10000", "--admin=", "--log-level", "error"), nil
 		}},
 		{name: nameFew, label: "mode call, 3 endpoints, 1 route", smallOnly: true, command: manyEndpoints(dir, dispatcher, 3, 1)},
 		{name: nameMany, label: "mode call, 1,000 endpoints and routes", smallOnly: true, command: manyEndpoints(dir, dispatcher, 1000, 1000)},
