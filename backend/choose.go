@@ -53,7 +53,7 @@ func (c *Cluster) choose(a *Attempt, now time.Time) (e *Endpoint, later bool) {
 	if e, later := s.search(); e != nil || later {
 		return e, later
 	}
-	if s.group != (answerID{}) && !c.remains(a, now) {
+	if s.group != (answerID{}) && !s.remains() {
 		// The version that the client knows has gone altogether. Its call has a
 		// good chance with another one, and none without.
 		s.group = answerID{}
@@ -67,7 +67,16 @@ func (c *Cluster) choose(a *Attempt, now time.Time) (e *Endpoint, later bool) {
 
 // homely reports whether a client whose stream lives at e can stay there.
 func (s *choice) homely(e *Endpoint) bool {
-	return !e.gone && !e.drained && !s.a.tried[e] && (s.unwell || e.well(s.now))
+	return !e.gone && !e.drained && !s.a.tried[e] && (s.unwell || e.well(s.now)) && s.akin(e)
+}
+
+// akin reports whether e may be of the version that the client knows.
+func (s *choice) akin(e *Endpoint) bool {
+	if s.group == (answerID{}) {
+		return true
+	}
+	v := s.a.Handshake.versionOf(e)
+	return v == nil || v.id == s.group
 }
 
 // search tries the endpoints that are well before the others, and those whose
@@ -99,13 +108,8 @@ func (s *choice) use(i int) bool {
 
 // suits reports whether e, a member, may serve the client, if it has room.
 func (s *choice) suits(e *Endpoint) bool {
-	if e.drained || s.a.tried[e] || !s.unwell && !e.well(s.now) {
+	if e.drained || s.a.tried[e] || !s.unwell && !e.well(s.now) || !s.akin(e) {
 		return false
-	}
-	if s.group != (answerID{}) {
-		if v := s.a.Handshake.versionOf(e); v != nil && v.id != s.group {
-			return false
-		}
 	}
 	switch e.match(s.a.Dialect, s.now) {
 	case fits:
@@ -116,13 +120,10 @@ func (s *choice) suits(e *Endpoint) bool {
 	return false
 }
 
-// remains reports whether any endpoint is left that may be of a's group.
-func (c *Cluster) remains(a *Attempt, now time.Time) bool {
-	for _, e := range c.members {
-		if e.drained || a.tried[e] || e.match(a.Dialect, now) == never {
-			continue
-		}
-		if v := a.Handshake.versionOf(e); v == nil || v.id == a.group {
+// remains reports whether any endpoint is left that may be of the client's group.
+func (s *choice) remains() bool {
+	for _, e := range s.cluster.members {
+		if !e.drained && !s.a.tried[e] && e.match(s.a.Dialect, s.now) != never && s.akin(e) {
 			return true
 		}
 	}

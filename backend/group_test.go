@@ -213,3 +213,29 @@ func TestRolledBack(t *testing.T) {
 		r.wantQuiet(t)
 	})
 }
+
+// TestHomeOfAnotherVersion: a client whose stream lived at an endpoint that has
+// become another version goes elsewhere.
+func TestHomeOfAnotherVersion(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r, daemons := rollout(t, map[string]string{addrA: "old", addrB: "old"})
+		c := r.greetedAs(t, "old")
+		l := c.must(t)
+		home, other := l.Endpoint.Address.Addr, addrA
+		if home == addrA {
+			other = addrB
+		}
+		c.a.Stay(l)
+		l.Done(Spent)
+		daemons[home].Close()
+		synctest.Wait()
+		r.daemon(t, home, &pyrotest.Daemon{OnConnect: accept("new")})
+		for range 4 {
+			if addr := c.mustCall(t); addr != other {
+				t.Errorf("went to %s", addr)
+			}
+		}
+		c.leave()
+		r.wantQuiet(t)
+	})
+}
