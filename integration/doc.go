@@ -1,5 +1,6 @@
 // Package integration tests the built dispatcher with the real thing: CPython clients and
-// daemons of Pyro4 and Pyro5, as installed from PyPI by venv.sh.
+// daemons of Pyro4 and Pyro5, as installed from PyPI by venv.sh, and real Consul servers, from
+// the PATH or built from consul/go.mod.
 //
 // Its rule is that nobody can tell the difference: the scenarios in py/ run once against a
 // daemon directly and once through pyro-dispatch, and their results are compared. What cannot
