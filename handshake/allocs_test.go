@@ -4,7 +4,11 @@
 
 package handshake
 
-import "testing"
+import (
+	"testing"
+
+	"github.com/pyro-dispatch/pyro-dispatch/wire"
+)
 
 // The id is what there is to allocate.
 func TestAllocations(t *testing.T) {
@@ -17,6 +21,29 @@ func TestAllocations(t *testing.T) {
 		})
 		if got > 1 {
 			t.Errorf("%s: %v allocations, want 1", c.name, got)
+		}
+	}
+}
+
+// A print takes nothing but the table of references that marshal data may need.
+func TestFingerprintAllocations(t *testing.T) {
+	for _, f := range formats {
+		want := 0.0
+		if f == wire.Marshal {
+			want = 1
+		}
+		for _, a := range answers(t, f) {
+			if a.Compressed {
+				continue
+			}
+			got := testing.AllocsPerRun(20, func() {
+				if _, err := Fingerprint(f, false, a.Payload, Limits{}); err != nil {
+					t.Fatal(a.Name, err)
+				}
+			})
+			if got > want {
+				t.Errorf("%s: %v allocations, want %v", a.Name, got, want)
+			}
 		}
 	}
 }

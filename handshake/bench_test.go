@@ -1,9 +1,11 @@
 package handshake
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 
+	"github.com/pyro-dispatch/pyro-dispatch/pyrotest"
 	"github.com/pyro-dispatch/pyro-dispatch/wire"
 )
 
@@ -44,4 +46,39 @@ func BenchmarkObject(b *testing.B) {
 			}
 		}
 	})
+}
+
+// An object of 50 methods.
+func BenchmarkFingerprint(b *testing.B) {
+	var methods []any
+	for i := range 50 {
+		methods = append(methods, fmt.Sprintf("method_number_%d", i))
+	}
+	answer := pyrotest.Dict{
+		{Key: "handshake", Value: "hello"},
+		{Key: "meta", Value: pyrotest.Dict{
+			{Key: "methods", Value: methods},
+			{Key: "oneway", Value: methods[:5]},
+			{Key: "attrs", Value: []any{"serial"}},
+		}},
+	}
+	for _, f := range []wire.Serializer{wire.Serpent, wire.JSON, wire.Marshal, wire.Msgpack, wire.Pickle} {
+		payload := pyrotest.Encode(f, answer)
+		for _, compressed := range []bool{false, true} {
+			name := f.String()
+			if compressed {
+				name += "-zlib"
+				payload = deflate(string(payload))
+			}
+			b.Run(name, func(b *testing.B) {
+				b.SetBytes(int64(len(payload)))
+				b.ReportAllocs()
+				for b.Loop() {
+					if _, err := Fingerprint(f, compressed, payload, Limits{}); err != nil {
+						b.Fatal(err)
+					}
+				}
+			})
+		}
+	}
 }

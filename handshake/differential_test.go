@@ -21,7 +21,7 @@ var (
 )
 
 // TestDifferential compares with CPython's own loaders: the random payloads they can write have to be read, and
-// where they can load a mutated one, the id has to be theirs. (For a pickle, where they can load it without importing anything.)
+// where they can load a mutated one, the id has to be theirs. The print has to be that of the strings that went into a payload. (For a pickle, where they can load it without importing anything.)
 func TestDifferential(t *testing.T) {
 	python, err := exec.LookPath("python3")
 	if err != nil {
@@ -40,6 +40,13 @@ func TestDifferential(t *testing.T) {
 		f, payload, want := formatNamed(t, fields[0]), decode(t, fields[1]), string(decode(t, fields[2]))
 		if got, err := Object(f, false, payload, Limits{}); err != nil || got != want {
 			t.Errorf("%s %q: got %q, %v, want %q", f, payload, got, err, want)
+		}
+		var held sum
+		for _, s := range strings.Split(fields[3], ",") {
+			held.add(stringSum(decode(t, s)))
+		}
+		if got, err := Fingerprint(f, false, payload, Limits{}); err != nil || got != held.print() {
+			t.Errorf("%s %q: got the print %x, %v, want %x, of the strings that went in", f, payload, got, err, held.print())
 		}
 		valid[f] = append(valid[f], payload)
 	}

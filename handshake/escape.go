@@ -3,6 +3,7 @@ package handshake
 import (
 	"bytes"
 	"fmt"
+	"unicode/utf16"
 	"unicode/utf8"
 )
 
@@ -60,10 +61,8 @@ func appendUnescaped(dst, body []byte, isText bool, limit int) ([]byte, error) {
 			i--
 		case !isText:
 			dst = append(dst, byte(char))
-		case !utf8.ValidRune(char):
-			return nil, fmt.Errorf("%w: not valid Unicode", ErrNoObject)
 		default:
-			dst = utf8.AppendRune(dst, char)
+			dst = appendChar(dst, char)
 		}
 		i += digits
 	}
@@ -101,16 +100,22 @@ func appendRawUnescaped(dst, raw []byte, limit int) ([]byte, error) {
 			continue
 		}
 		char, ok := hex(raw[i+1:], digits)
-		switch {
-		case !ok || char < 0 || char > utf8.MaxRune:
+		if !ok || char < 0 || char > utf8.MaxRune {
 			return nil, fmt.Errorf("%w: bad escape in a string", ErrMalformed)
-		case !utf8.ValidRune(char):
-			return nil, fmt.Errorf("%w: not valid Unicode", ErrNoObject)
 		}
-		dst = utf8.AppendRune(dst, char)
+		dst = appendChar(dst, char)
 		i += digits
 	}
 	return dst, nil
+}
+
+// appendChar appends char in UTF-8. Python's strings can hold half of a surrogate pair, which becomes what marshal
+// and pickle write for it: three bytes that are not valid UTF-8, so that no id has one.
+func appendChar(dst []byte, char rune) []byte {
+	if utf16.IsSurrogate(char) {
+		return append(dst, 0xe0|byte(char>>12), 0x80|byte(char>>6)&0xbf, 0x80|byte(char)&0xbf)
+	}
+	return utf8.AppendRune(dst, char)
 }
 
 // hex reads n hexadecimal digits, 8 at most; with 8 the result may be negative.

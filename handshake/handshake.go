@@ -1,8 +1,9 @@
-// Package handshake finds the object id in the payload of a CONNECT message, which is what a dispatcher
-// routes by. Pyro sends serializer.dumps({"handshake": <any object of the user's>, "object": "<id>"}); the
-// readers here step over the user's object, whatever it is, and give back the string under "object".
+// Package handshake reads the payloads of a connection's first two messages, as far as a dispatcher has to. In
+// a CONNECT, Object finds the object id, which is what it routes by. Pyro sends serializer.dumps({"handshake": <any object of the user's>, "object": "<id>"}); the
+// readers here step over the user's object, whatever it is, and give back the string under "object". Of the
+// CONNECTOK that answers it, Fingerprint tells whether two daemons said the same.
 //
-// It is not a deserializer: nothing is built, nothing is decoded but the id, and a pickle's opcodes are
+// It is not a deserializer: nothing is built, nothing is decoded but strings, and a pickle's opcodes are
 // followed on an abstract stack, never executed. Nor is it a validator: a reader may let pass what a daemon
 // refuses (the payload goes to the daemon as it came, so the daemon decides). What it promises is that where a
 // daemon's own loader would read an id, it returns that id or an error, never another id.
@@ -24,7 +25,7 @@ import (
 type Limits struct {
 	Inflated int // bytes a compressed payload may grow to
 	Depth    int // containers inside each other
-	Items    int // values remembered at once (a pickle's stack and memo, marshal's references), of up to 16 bytes each
+	Items    int // values in a table (a pickle's stack and memo, marshal's references, what either's values hold), of up to 16 bytes each
 }
 
 // DefaultLimits takes any handshake a person would write. Depth is the one CPython's marshal stops at; its other
@@ -47,10 +48,10 @@ func (l Limits) orDefaults() Limits {
 	return d
 }
 
-// Errors that Object wraps.
+// Errors that Object and Fingerprint wrap.
 var (
 	// ErrNoObject: the payload is readable, but it is no dict, or has no "object", or that is no string of valid
-	// Unicode. Pyro4 with METADATA off sends no "object".
+	// Unicode. Pyro4 with METADATA off sends no "object". Only Object says so.
 	ErrNoObject = errors.New("no object id")
 	// ErrMalformed: the payload cannot be read (truncated, nonsense, something after it that the real loader refuses,
 	// an unknown format), or Python versions would read different ids from it.
@@ -67,7 +68,7 @@ func Object(f wire.Serializer, compressed bool, payload []byte, lim Limits) (str
 	var id string
 	var err error
 	if compressed {
-		id, err = inflated(payload, lim, f)
+		id, err = inflated(payload, lim.Inflated, func(data []byte) (string, error) { return object(f, data, lim) })
 	} else {
 		id, err = object(f, payload, lim)
 	}

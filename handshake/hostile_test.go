@@ -2,7 +2,9 @@ package handshake
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
+	"fmt"
 	"runtime"
 	"strings"
 	"testing"
@@ -66,6 +68,50 @@ func TestHostile(t *testing.T) {
 			if grown := after.TotalAlloc - before.TotalAlloc; grown > bound {
 				t.Errorf("allocated %d bytes, want %d at most", grown, bound)
 			}
+			// A print takes one table more.
+			_, err = Fingerprint(c.format, false, payload, Limits{})
+			runtime.ReadMemStats(&before)
+			if grown := before.TotalAlloc - after.TotalAlloc; grown > 2*bound {
+				t.Errorf("the print allocated %d bytes, want %d at most", grown, 2*bound)
+			}
+			if err != nil && !errors.Is(err, ErrMalformed) && !errors.Is(err, ErrLimit) {
+				t.Errorf("the print failed with %v", err)
+			}
+		})
+	}
+}
+
+// Payloads of which each mention of a value must not cost what the value did.
+func TestHostileSharing(t *testing.T) {
+	const n = 1 << 21
+	long := strings.Repeat("a", n/2)
+	length := string(binary.LittleEndian.AppendUint32(nil, n/2))
+	count := func(n int) string { return string(binary.LittleEndian.AppendUint32(nil, uint32(n))) }
+	lists := func(first, next string, n int) string {
+		b := []byte(first)
+		for i := range n {
+			b = fmt.Appendf(b, next, binary.LittleEndian.AppendUint32(nil, uint32(i)))
+		}
+		return string(b)
+	}
+	cases := []struct {
+		name    string
+		format  wire.Serializer
+		payload string
+		err     error
+	}{
+		{"a long string often", wire.Marshal, "[" + count(n/5) + "\xf5" + length + long + strings.Repeat("r\x00\x00\x00\x00", n/5-1), nil},
+		{"a long string often", wire.Pickle, "X" + length + long + "\x94" + strings.Repeat("h\x000", n/3) + ".", nil},
+		{"a long text often", wire.Pickle, "](V" + long + "\n\x94" + strings.Repeat("h\x00", 1<<16) + "e.", nil},
+		// Each list holds the one before twice: 2^1000 strings, if they were written out.
+		{"lists twice", wire.Marshal, "[" + count(1001) + lists("\xfa\x01a", "\xdb\x02\x00\x00\x00r%[1]sr%[1]s", 1000), nil},
+		{"lists twice", wire.Pickle, lists("U\x01a\x94", "](j%[1]sj%[1]se\x94", 1000) + ".", nil},
+	}
+	for _, c := range cases {
+		t.Run(c.format.String()+"/"+c.name, func(t *testing.T) {
+			if _, err := Fingerprint(c.format, false, []byte(c.payload), Limits{}); !errors.Is(err, c.err) {
+				t.Errorf("got %v, want %v", err, c.err)
+			}
 		})
 	}
 }
@@ -79,6 +125,7 @@ func TestHostileShort(t *testing.T) {
 				var before, after runtime.MemStats
 				runtime.ReadMemStats(&before)
 				id, err := Object(f, false, append([]byte(prefix), payload...), Limits{})
+				_, _ = Fingerprint(f, false, append([]byte(prefix), payload...), Limits{})
 				runtime.ReadMemStats(&after)
 				if grown := after.TotalAlloc - before.TotalAlloc; grown > 16<<10 {
 					t.Errorf("%s %q: allocated %d bytes", f, payload, grown)

@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"io"
 	"sync"
-
-	"github.com/pyro-dispatch/pyro-dispatch/wire"
 )
 
 // inflater holds what decompressing takes, about 40 KiB, for use again: clients tend to connect in bursts.
@@ -22,14 +20,15 @@ var inflaters = sync.Pool{New: func() any { return new(inflater) }}
 // keptBuffer is the largest output buffer that goes back to the pool.
 const keptBuffer = 64 << 10
 
-// inflated is object for a payload in zlib's format.
-func inflated(payload []byte, lim Limits, f wire.Serializer) (string, error) {
+// inflated gives read what a payload in zlib's format holds, limit bytes at most. That is free again once read returns.
+func inflated[T any](payload []byte, limit int, read func(data []byte) (T, error)) (T, error) {
 	in := inflaters.Get().(*inflater)
 	defer in.release()
-	if err := in.inflate(payload, lim.Inflated); err != nil {
-		return "", err
+	if err := in.inflate(payload, limit); err != nil {
+		var none T
+		return none, err
 	}
-	return object(f, in.out, lim) // the id is a copy, so the buffer is free again
+	return read(in.out)
 }
 
 // inflate decompresses payload into in.out. Like Python's zlib.decompress it checks the sum at the end, and

@@ -10,22 +10,17 @@ import (
 // jsonReader steps through JSON the way Python's json module reads it: RFC 8259, and NaN, Infinity and -Infinity
 // as well.
 type jsonReader struct {
-	data []byte
-	pos  int
+	data    []byte
+	pos     int
+	strings *tally // counts them, if not nil
 }
 
 // jsonObject reads one JSON object that is all of data, but for white space.
 func jsonObject(data []byte, lim Limits) (string, error) {
-	if !utf8.Valid(data) {
-		return "", fmt.Errorf("%w: not UTF-8", ErrMalformed)
-	}
 	r := jsonReader{data: data}
 	var object binding
-	if _, err := r.value(lim.Depth, &object); err != nil {
+	if err := r.all(lim.Depth, &object); err != nil {
 		return "", err
-	}
-	if r.space(); r.pos != len(data) {
-		return "", malformed("data after the value", r.pos)
 	}
 	v, err := object.bound()
 	if err != nil {
@@ -34,11 +29,21 @@ func jsonObject(data []byte, lim Limits) (string, error) {
 	if bytes.IndexByte(v.raw, '\\') < 0 {
 		return string(v.raw), nil
 	}
-	decoded, ok := appendJSON(make([]byte, 0, len(v.raw)), v.raw)
-	if !ok {
-		return "", fmt.Errorf("%w: not valid Unicode", ErrNoObject)
+	return id(appendJSON(make([]byte, 0, len(v.raw)), v.raw))
+}
+
+// all steps over the one value that is all of the data, but for white space.
+func (r *jsonReader) all(depth int, object *binding) error {
+	if !utf8.Valid(r.data) {
+		return fmt.Errorf("%w: not UTF-8", ErrMalformed)
 	}
-	return string(decoded), nil
+	if _, err := r.value(depth, object); err != nil {
+		return err
+	}
+	if r.space(); r.pos != len(r.data) {
+		return malformed("data after the value", r.pos)
+	}
+	return nil
 }
 
 // value steps over one value. If that is a JSON object and object is not nil, object learns its members; nothing inside
@@ -130,7 +135,11 @@ func (r *jsonReader) str() ([]byte, error) {
 		switch c := r.data[i]; {
 		case c == '"':
 			r.pos = i + 1
-			return r.data[start:i], nil
+			raw := r.data[start:i]
+			if r.strings != nil {
+				r.strings.json(raw)
+			}
+			return raw, nil
 		case c < 0x20:
 			return nil, malformed("control character in a string", i)
 		case c == '\\':
@@ -238,13 +247,11 @@ func jsonSpellsKey(raw []byte) bool {
 		return false
 	}
 	var buf [longest]byte
-	key, ok := appendJSON(buf[:0], raw)
-	return ok && string(key) == objectKey
+	return string(appendJSON(buf[:0], raw)) == objectKey
 }
 
-// appendJSON appends what the checked string raw spells, in UTF-8. It reports false if that holds half of a surrogate
-// pair.
-func appendJSON(dst, raw []byte) ([]byte, bool) {
+// appendJSON appends what the checked string raw spells.
+func appendJSON(dst, raw []byte) []byte {
 	for i := 0; i < len(raw); {
 		n := 1
 		switch {
@@ -256,21 +263,17 @@ func appendJSON(dst, raw []byte) ([]byte, bool) {
 		default:
 			n = 6
 			char, _ := hex(raw[i+2:], 4)
-			if utf16.IsSurrogate(char) {
-				low := rune(-1)
-				if jsonEscapeLen(raw[i+6:]) == 6 {
-					low, _ = hex(raw[i+8:], 4)
-					n = 12
-				}
-				if char = utf16.DecodeRune(char, low); char == utf8.RuneError {
-					return nil, false
+			if utf16.IsSurrogate(char) && jsonEscapeLen(raw[i+6:]) == 6 {
+				low, _ := hex(raw[i+8:], 4)
+				if pair := utf16.DecodeRune(char, low); pair != utf8.RuneError {
+					char, n = pair, 12
 				}
 			}
-			dst = utf8.AppendRune(dst, char)
+			dst = appendChar(dst, char)
 		}
 		i += n
 	}
-	return dst, true
+	return dst
 }
 
 // jsonControl gives the character that an escape of one letter stands for.

@@ -2,7 +2,6 @@ package handshake
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
 )
 
@@ -76,6 +75,12 @@ func literal(src []byte) stringLiteral {
 	return stringLiteral{}
 }
 
+// plainLiteral returns what the literals in src spell if they are a single one that stands for itself.
+func plainLiteral(src []byte) ([]byte, bool) {
+	lit := literal(src)
+	return lit.body, lit.end == len(src) && bytes.IndexByte(lit.body, '\\') < 0 && !lit.returns()
+}
+
 // appendLiterals appends what the string literals in src spell, which follow one another with nothing but
 // space and comments between them. It stops early, with what there is, once dst is longer than limit.
 func appendLiterals(dst, src []byte, limit int) ([]byte, error) {
@@ -104,8 +109,5 @@ func appendLiterals(dst, src []byte, limit int) ([]byte, error) {
 func literalsSpellKey(src []byte) (bool, error) {
 	var buf [2 * len(objectKey)]byte
 	key, err := appendLiterals(buf[:0], src, len(objectKey))
-	if errors.Is(err, ErrNoObject) { // it holds half of a surrogate pair, so it is another key
-		return false, nil
-	}
 	return string(key) == objectKey, err
 }

@@ -4,25 +4,34 @@ import "encoding/binary"
 
 // msgpackReader steps through MessagePack data (github.com/msgpack/msgpack, spec.md).
 type msgpackReader struct {
-	data []byte
-	pos  int
+	data    []byte
+	pos     int
+	strings *tally // counts them, if not nil
 }
 
 // msgpackObject reads one map that is all of data: like msgpack.unpackb it refuses anything after it.
 func msgpackObject(data []byte, lim Limits) (string, error) {
 	r := msgpackReader{data: data}
 	var object binding
-	if _, err := r.value(lim.Depth, &object); err != nil {
+	if err := r.all(lim.Depth, &object); err != nil {
 		return "", err
-	}
-	if r.pos != len(data) {
-		return "", malformed("data after the value", r.pos)
 	}
 	v, err := object.bound()
 	if err != nil {
 		return "", err
 	}
 	return id(v.raw)
+}
+
+// all steps over the one value that is all of the data.
+func (r *msgpackReader) all(depth int, object *binding) error {
+	if _, err := r.value(depth, object); err != nil {
+		return err
+	}
+	if r.pos != len(r.data) {
+		return malformed("data after the value", r.pos)
+	}
+	return nil
 }
 
 // value steps over one value. If that is a map and object is not nil, object learns the map's items; nothing
@@ -35,15 +44,18 @@ func (r *msgpackReader) value(depth int, object *binding) (token, error) {
 	switch head.class {
 	case msgpackArray, msgpackMap:
 		return token{}, r.items(head, depth, object)
-	case msgpackStr:
-		raw, err := r.take(head.n)
-		return token{kind: text, raw: raw}, err
-	case msgpackBin:
-		raw, err := r.take(head.n)
-		return token{kind: octets, raw: raw}, err
 	}
-	_, err = r.take(head.n)
-	return token{}, err
+	raw, err := r.take(head.n)
+	if err != nil || head.class == msgpackFixed {
+		return token{}, err
+	}
+	if r.strings != nil {
+		r.strings.string(raw)
+	}
+	if head.class == msgpackBin {
+		return token{kind: octets, raw: raw}, nil
+	}
+	return token{kind: text, raw: raw}, nil
 }
 
 func (r *msgpackReader) items(head msgpackHead, depth int, object *binding) error {

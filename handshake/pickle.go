@@ -23,6 +23,8 @@ type pickleMachine struct {
 	memo  []pickled
 	known int // entries of memo in use, which MEMOIZE numbers by
 	dicts []pickledDict
+
+	strings *tally // what values hold, if not nil
 }
 
 // pickled is one value on the stack or in the memo.
@@ -30,6 +32,7 @@ type pickled struct {
 	kind       pickledKind
 	isKey      bool // it spells "object"; worked out once, so that a long key fetched often costs nothing
 	start, end uint32
+	sum        uint32 // its place among the sums, 0 if nothing adds to it
 }
 
 type pickledKind uint8
@@ -112,14 +115,8 @@ func (m *pickleMachine) id(v pickled) (string, error) {
 	if v.kind < utf8Text {
 		return "", ErrNoObject
 	}
-	raw := m.data[v.start:v.end]
-	var err error
-	switch v.kind {
-	case quoted:
-		raw, err = appendUnescaped(make([]byte, 0, len(raw)), raw, false, len(raw))
-	case rawText:
-		raw, err = appendRawUnescaped(make([]byte, 0, 2*len(raw)), raw, 2*len(raw))
-	}
+	var decoded []byte
+	raw, err := m.decode(v, &decoded)
 	if err != nil {
 		return "", err
 	}
@@ -163,7 +160,7 @@ func (m *pickleMachine) step(op byte) error {
 		return err
 
 	// Values that have no bearing on the id.
-	case opNone, opNewTrue, opNewFalse, opEmptyTuple, opEmptyList, opEmptySet:
+	case opNone, opNewTrue, opNewFalse, opEmptyTuple:
 		return m.push(pickled{kind: plain})
 	case opBinInt1:
 		return m.skip(1, plain)
@@ -183,7 +180,7 @@ func (m *pickleMachine) step(op byte) error {
 	case opLong4:
 		return m.sized(4, plain)
 	case opByteArray8:
-		return m.sized(8, plain)
+		return m.bytearray()
 
 	// Strings.
 	case opShortBinString, opShortBinUnicode:
@@ -208,6 +205,8 @@ func (m *pickleMachine) step(op byte) error {
 		return m.pushString(rawText, m.pos-len(line)-1, m.pos-1)
 
 	// Containers other than dicts.
+	case opEmptyList, opEmptySet:
+		return m.pushHolding(plain, nil)
 	case opTuple1:
 		return m.replace(1, plain)
 	case opTuple2:
@@ -215,21 +214,19 @@ func (m *pickleMachine) step(op byte) error {
 	case opTuple3:
 		return m.replace(3, plain)
 	case opTuple, opList, opFrozenSet:
-		if _, err := m.popMark(); err != nil {
+		items, err := m.popMark()
+		if err != nil {
 			return err
 		}
-		return m.push(pickled{kind: plain})
+		return m.pushHolding(plain, items)
 	case opAppend:
-		return m.fold(1)
+		return m.fold(m.pop(1))
 	case opAppends, opAddItems:
-		if _, err := m.popMark(); err != nil {
-			return err
-		}
-		return m.fold(0)
+		return m.fold(m.popMark())
 
 	// Dicts.
 	case opEmptyDict:
-		return m.pushDict(pickledDict{})
+		return m.pushDict(pickledDict{}, nil)
 	case opDict:
 		items, err := m.popMark()
 		if err != nil {
@@ -239,7 +236,7 @@ func (m *pickleMachine) step(op byte) error {
 		if !d.set(items) {
 			return m.malformed("key without a value")
 		}
-		return m.pushDict(d)
+		return m.pushDict(d, items)
 	case opSetItem:
 		items, err := m.pop(2)
 		if err != nil {
@@ -304,12 +301,17 @@ func (m *pickleMachine) step(op byte) error {
 		return m.object(0)
 	case opObj:
 		return m.object(1)
-	case opStackGlobal, opReduce, opNewObj:
+	case opStackGlobal: // as opGlobal, with the names on the stack
+		if _, err := m.pop(2); err != nil {
+			return err
+		}
+		return m.push(pickled{kind: opaque})
+	case opReduce, opNewObj:
 		return m.replace(2, opaque)
 	case opNewObjEx:
 		return m.replace(3, opaque)
 	case opBuild: // changes the object below
-		return m.fold(1)
+		return m.fold(m.pop(1))
 	case opExt1:
 		return m.skip(1, opaque)
 	case opExt2:
@@ -346,6 +348,7 @@ func (m *pickleMachine) setItems(items []pickled) error {
 	if !d.set(items) {
 		return m.malformed("key without a value")
 	}
+	m.addTo(target, items)
 	return nil
 }
 

@@ -19,15 +19,32 @@ func (m *pickleMachine) push(v pickled) error {
 func (m *pickleMachine) pushString(k pickledKind, start, end int) error {
 	v := pickled{kind: k, start: uint32(start), end: uint32(end)}
 	v.isKey = m.spellsKey(v)
+	var err error
+	if v.sum, err = m.sumOfString(v); err != nil {
+		return err
+	}
 	return m.push(v)
 }
 
-func (m *pickleMachine) pushDict(d pickledDict) error {
+// pushHolding pushes a value made of parts, which are off the stack already.
+func (m *pickleMachine) pushHolding(k pickledKind, parts []pickled) error {
+	sum, err := m.keep(m.total(parts))
+	if err != nil {
+		return err
+	}
+	return m.push(pickled{kind: k, sum: sum})
+}
+
+func (m *pickleMachine) pushDict(d pickledDict, items []pickled) error {
 	if len(m.dicts) >= m.items {
 		return m.tooMany()
 	}
 	m.dicts = append(m.dicts, d)
-	return m.push(pickled{kind: aDict, start: uint32(len(m.dicts) - 1)})
+	sum, err := m.keep(m.total(items))
+	if err != nil {
+		return err
+	}
+	return m.push(pickled{kind: aDict, start: uint32(len(m.dicts) - 1), sum: sum})
 }
 
 // fence is the height of the stack at the last mark. Only popMark and opPop reach below it.
@@ -68,19 +85,24 @@ func (m *pickleMachine) top() (pickled, error) {
 
 // replace makes one value of the n on top.
 func (m *pickleMachine) replace(n int, k pickledKind) error {
-	if _, err := m.pop(n); err != nil {
+	parts, err := m.pop(n)
+	if err != nil {
 		return err
 	}
-	return m.push(pickled{kind: k})
+	return m.pushHolding(k, parts)
 }
 
-// fold takes n values off, which go into the one below. That has to be there.
-func (m *pickleMachine) fold(n int) error {
-	if _, err := m.pop(n); err != nil {
+// fold puts items, which are off the stack already, into the value on top. That has to be there.
+func (m *pickleMachine) fold(items []pickled, err error) error {
+	if err != nil {
 		return err
 	}
-	_, err := m.top()
-	return err
+	target, err := m.top()
+	if err != nil {
+		return err
+	}
+	m.addTo(target, items)
+	return nil
 }
 
 // object makes an opaque value of what is above the mark, atLeast so many.
@@ -92,7 +114,7 @@ func (m *pickleMachine) object(atLeast int) error {
 	if len(items) < atLeast {
 		return m.malformed("stack underflow")
 	}
-	return m.push(pickled{kind: opaque})
+	return m.pushHolding(opaque, items)
 }
 
 // put enters the top of the stack into the memo at i. The picklers number their entries one by one, so an index
@@ -188,6 +210,21 @@ func (m *pickleMachine) sized(width int, k pickledKind) error {
 	return m.pushString(k, start, m.pos)
 }
 
+// bytearray pushes one. It is no string, as it is never a key, but counts as one.
+func (m *pickleMachine) bytearray() error {
+	n, err := m.length(8)
+	if err != nil {
+		return err
+	}
+	start := m.pos
+	m.pos += n
+	sum, err := m.sumOfString(pickled{kind: bytesOf, start: uint32(start), end: uint32(m.pos)})
+	if err != nil {
+		return err
+	}
+	return m.push(pickled{kind: plain, sum: sum})
+}
+
 // line reads up to the next line end, which it leaves out.
 func (m *pickleMachine) line() ([]byte, error) {
 	n := bytes.IndexByte(m.data[m.pos:], '\n')
@@ -219,6 +256,24 @@ func (m *pickleMachine) quotedLine() error {
 	}
 	end := m.pos - 1
 	return m.pushString(quoted, end-last, end-1)
+}
+
+// decode returns what a string spells, in *decoded if it is not there as such.
+func (m *pickleMachine) decode(v pickled, decoded *[]byte) ([]byte, error) {
+	raw := m.data[v.start:v.end]
+	var err error
+	switch v.kind {
+	case quoted:
+		raw, err = appendUnescaped((*decoded)[:0], raw, false, len(raw))
+	case rawText:
+		raw, err = appendRawUnescaped((*decoded)[:0], raw, 2*len(raw))
+	default:
+		return raw, nil
+	}
+	if err == nil {
+		*decoded = raw
+	}
+	return raw, err
 }
 
 // decimal reads a memo index as protocol 0 has it.

@@ -11,24 +11,18 @@ import (
 // strings, numbers, None, True, False, tuples, lists, sets, dicts and comments. Strings with unicode_literals
 // in force, as Python 2's serpent has it, are those of Python 3.
 type serpentReader struct {
-	src []byte
-	pos int
+	src     []byte
+	pos     int
+	strings *tally // counts them, if not nil
 }
 
 // serpentObject reads one dict that is all of src, but for space and comments.
 func serpentObject(src []byte, lim Limits) (string, error) {
-	// serpent.loads refuses both before it looks any closer.
-	if !utf8.Valid(src) || bytes.IndexByte(src, 0) >= 0 {
-		return "", fmt.Errorf("%w: not UTF-8 text", ErrMalformed)
-	}
 	r := serpentReader{src: src}
 	var object binding
-	top, err := r.value(lim.Depth, &object)
+	top, err := r.all(lim.Depth, &object)
 	if err != nil {
 		return "", err
-	}
-	if r.blank(); r.pos != len(src) {
-		return "", malformed("something after the expression", r.pos)
 	}
 	if top.kind != dict {
 		return "", ErrNoObject
@@ -37,19 +31,30 @@ func serpentObject(src []byte, lim Limits) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	return serpentID(v)
-}
-
-// serpentID decodes a string value.
-func serpentID(v token) (string, error) {
-	if lit, rest := literal(v.raw), len(v.raw); lit.end == rest && bytes.IndexByte(lit.body, '\\') < 0 && !lit.returns() {
-		return id(lit.body)
+	if plain, ok := plainLiteral(v.raw); ok {
+		return id(plain)
 	}
 	b, err := appendLiterals(make([]byte, 0, len(v.raw)), v.raw, math.MaxInt)
 	if err != nil {
 		return "", err
 	}
 	return id(b)
+}
+
+// all steps over the one expression that is all of the source, but for space and comments.
+func (r *serpentReader) all(depth int, object *binding) (token, error) {
+	// serpent.loads refuses both before it looks any closer.
+	if !utf8.Valid(r.src) || bytes.IndexByte(r.src, 0) >= 0 {
+		return token{}, fmt.Errorf("%w: not UTF-8 text", ErrMalformed)
+	}
+	top, err := r.value(depth, object)
+	if err != nil {
+		return token{}, err
+	}
+	if r.blank(); r.pos != len(r.src) {
+		return token{}, malformed("something after the expression", r.pos)
+	}
+	return top, nil
 }
 
 // value steps over one expression. If that is a dict and object is not nil, object learns its items; nothing inside
@@ -100,7 +105,13 @@ func (r *serpentReader) literals(lit stringLiteral) (token, error) {
 		lit := literal(r.src[r.pos:])
 		if lit.end == 0 {
 			r.pos = end
-			return token{kind: first, raw: r.src[start:end]}, nil
+			raw := r.src[start:end]
+			if r.strings != nil {
+				if err := r.strings.literals(raw); err != nil {
+					return token{}, err
+				}
+			}
+			return token{kind: first, raw: raw}, nil
 		}
 		if lit.kind() != first {
 			return token{}, malformed("text next to bytes", r.pos)

@@ -57,6 +57,9 @@ type Value struct {
 	Len int
 	// Ref: this is a second mention of an earlier value. Data is that value's; the items of a container do not follow again.
 	Ref bool
+	// Place tells the values apart that can be mentioned again. They are numbered as they come, from 1. A Ref has that of
+	// what it mentions; 0 is for values that are mentioned once.
+	Place int
 }
 
 // Reader steps through one marshalled object. The zero Reader reads an empty input; make one with NewReader.
@@ -64,6 +67,7 @@ type Reader struct {
 	data     []byte
 	pos      int
 	lim      Limits
+	places   int   // given out so far
 	refs     table // values marked FLAG_REF, addressed by 'r' (version 3 and later)
 	interned table // values of type 't', addressed by 'R' (Python 2)
 }
@@ -92,7 +96,12 @@ func (r *Reader) Next() (Value, error) {
 		return Value{}, err
 	}
 	// A container takes its place in the table before its items do, so that an item can refer to it.
-	if code[0]&flagRef != 0 && takesRef(typ) {
+	flagged := code[0]&flagRef != 0 && takesRef(typ)
+	if flagged || typ == typeInterned {
+		r.places++
+		v.Place = r.places
+	}
+	if flagged {
 		if err := r.keep(&r.refs, v); err != nil {
 			return Value{}, err
 		}
@@ -280,7 +289,7 @@ func (r *Reader) recall(t *table) (Value, error) {
 	if !ok {
 		return Value{}, r.malformed("reference to nothing")
 	}
-	v := Value{Kind: e.kind, Ref: true}
+	v := Value{Kind: e.kind, Ref: true, Place: int(e.place)}
 	if e.kind == Text || e.kind == Bytes {
 		v.Data = r.data[e.start:e.end]
 	}
@@ -292,7 +301,7 @@ func (r *Reader) keep(t *table, v Value) error {
 	if t.n >= r.lim.Items {
 		return fmt.Errorf("%w: too many values at byte %d", ErrLimit, r.pos)
 	}
-	t.add(entry{kind: v.Kind, start: uint32(r.pos - len(v.Data)), end: uint32(r.pos)})
+	t.add(entry{kind: v.Kind, place: uint32(v.Place), start: uint32(r.pos - len(v.Data)), end: uint32(r.pos)})
 	return nil
 }
 

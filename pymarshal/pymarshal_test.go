@@ -96,6 +96,22 @@ func TestRead(t *testing.T) {
 	}
 }
 
+// Places number the values of both tables together, and a reference has that of its value.
+func TestPlaces(t *testing.T) {
+	data := "(\x0b\x00\x00\x00" + "z\x01a" + "t\x01\x00\x00\x00b" + "\xda\x01c" + "\xce" + "\xf4\x01\x00\x00\x00d" + "\xdb\x00\x00\x00\x00" +
+		"R\x00\x00\x00\x00" + "R\x01\x00\x00\x00" + "r\x00\x00\x00\x00" + "r\x01\x00\x00\x00" + "r\x02\x00\x00\x00"
+	want := []int{0, 0, 1, 2, 0, 3, 4, 1, 3, 2, 3, 4}
+	r := NewReader([]byte(data), wide)
+	for i, place := range want {
+		if v, err := r.Next(); err != nil || v.Place != place || v.Ref != (i > 6) {
+			t.Errorf("value %d: got place %d, ref %t, %v, want %d, %t", i, v.Place, v.Ref, err, place, i > 6)
+		}
+	}
+	if r.Offset() != len(data) {
+		t.Errorf("read %d bytes of %d", r.Offset(), len(data))
+	}
+}
+
 func TestRefuse(t *testing.T) {
 	cases := []struct {
 		name, data string

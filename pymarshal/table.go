@@ -1,6 +1,6 @@
 package pymarshal
 
-// table keeps entries by index. The first few live in the Reader itself, so that an ordinary payload costs no allocation.
+// table keeps entries by index. The first few live in the Reader itself, so that an ordinary CONNECT costs no allocation.
 type table struct {
 	n    int
 	few  [8]entry
@@ -9,6 +9,7 @@ type table struct {
 
 type entry struct {
 	kind       Kind
+	place      uint32
 	start, end uint32 // of the content, for Text and Bytes
 }
 
@@ -16,6 +17,9 @@ func (t *table) add(e entry) {
 	if t.n < len(t.few) {
 		t.few[t.n] = e
 	} else {
+		if t.more == nil {
+			t.more = make([]entry, 0, 4*len(t.few)) // enough for the names of an ordinary object
+		}
 		t.more = append(t.more, e)
 	}
 	t.n++

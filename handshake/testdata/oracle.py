@@ -1,6 +1,7 @@
 """What CPython's own loaders make of payloads, for TestDifferential. Standard library only; msgpack is used if it is there.
 
-    python oracle.py generate SEED N    writes N random CONNECT payloads: "format payload id" a line, the last two in base64
+    python oracle.py generate SEED N    writes N random CONNECT payloads: "format payload id strings" a line, all but the first in base64;
+                                        the strings, with commas in between, are those a payload holds, shared ones at each place
     python oracle.py load               answers each line "format payload" on stdin with one of
                                             -      the loader refuses it
                                             ?      it loads, and there is no dict with a string "object"
@@ -265,6 +266,27 @@ DUMPERS = {
 }
 
 
+def strings(v, fmt, protocol):
+    """What fmt writes as strings for v. The protocol is pickle's."""
+    if isinstance(v, str):
+        yield v.encode("utf-8", "surrogatepass")
+    elif isinstance(v, (bytes, bytearray)):
+        if fmt == "json":
+            yield v.decode("latin-1").encode("utf-8")
+        elif fmt != "pickle" or protocol >= 3:
+            yield bytes(v)
+        elif v:  # as a call of codecs.encode
+            yield v.decode("latin-1").encode("utf-8")
+            yield b"latin1"
+    elif isinstance(v, dict):
+        for key, value in v.items():
+            yield from strings(key, fmt, protocol)
+            yield from strings(value, fmt, protocol)
+    elif isinstance(v, (list, tuple, set, frozenset)):
+        for item in v:
+            yield from strings(item, fmt, protocol)
+
+
 def generate(seed, n):
     random.seed(seed)
     while n > 0:
@@ -281,7 +303,9 @@ def generate(seed, n):
             data = DUMPERS[fmt](v)
         except (TypeError, ValueError, struct.error):
             continue  # not every format has every type
-        print(fmt, base64.b64encode(data).decode(), base64.b64encode(object_id.encode("utf-8")).decode())
+        protocol = data[1] if data[0] == 0x80 else 0
+        fields = [base64.b64encode(b).decode() for b in strings(v, fmt, protocol)]
+        print(fmt, base64.b64encode(data).decode(), base64.b64encode(object_id.encode("utf-8")).decode(), ",".join(fields))
         n -= 1
 
 
