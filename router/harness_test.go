@@ -1,8 +1,6 @@
 package router_test
 
 import (
-	"context"
-	"errors"
 	"fmt"
 	"net/netip"
 	"strings"
@@ -15,7 +13,8 @@ import (
 
 // harness is the driver of one session, without connections: tests say what
 // happens, it keeps the rules of package router and checks that the session
-// does.
+// does. How it drives is in drive_test.go, how it carries out actions in
+// perform_test.go, and what is special in mode call in pool_test.go.
 type harness struct {
 	t       testing.TB
 	w       *world
@@ -43,6 +42,11 @@ type harness struct {
 	unshipped bool // the client's goroutine waits for that
 	behind    bool // it has not read on yet
 	withheld  bool // bytes of the client's were dropped, or too late: nothing more is sent on
+
+	lazy  bool   // goroutines are slow to carry out what is asked
+	todos []todo // what they have not carried out
+	late  bool   // something may have been carried out too late
+	crowd crowded
 }
 
 // line is one connection, as its driver sees it.
@@ -53,10 +57,12 @@ type line struct {
 	body     int64 // what may be moved
 	need     int   // what was last needed of the message that consumed points at
 	paused   bool
-	got      framer // all that was written to it
-	over     bool   // its peer's EOF or RST was delivered
-	failed   bool   // it cannot be written to
-	replied  int    // of got's messages, how many have been dealt with
+	again    bool    // its goroutine goes on at once
+	got      framer  // all that was written to it
+	over     bool    // its peer's EOF or RST was delivered
+	failed   bool    // it cannot be written to
+	replied  int     // of got's messages, how many have been dealt with
+	pooled   *shared // where the pool keeps it
 }
 
 func newHarness(t testing.TB, w *world) *harness {
@@ -66,6 +72,7 @@ func newHarness(t testing.TB, w *world) *harness {
 		leases:   map[router.Port]*backend.Lease{},
 		released: map[router.Port]backend.Outcome{},
 	}
+	w.all = append(w.all, h)
 	h.session = router.New(&w.env, netip.MustParseAddr("198.51.100.7"), h, h.now)
 	h.check()
 	return h
@@ -75,7 +82,7 @@ func newHarness(t testing.TB, w *world) *harness {
 func (h *harness) CallFailed(c router.FailedCall) { h.failed = append(h.failed, c) }
 
 // StreamTimedOut implements router.Observer.
-func (h *harness) StreamTimedOut(endpoint string) { h.note("stream timed out at %s", endpoint) }
+func (h *harness) StreamTimedOut(string) { h.note("stream timed out") }
 
 func (h *harness) note(format string, args ...any) {
 	h.asked = append(h.asked, fmt.Sprintf(format, args...))
@@ -86,6 +93,13 @@ func (h *harness) taken() string {
 	s := strings.Join(h.asked, "; ")
 	h.asked = nil
 	return s
+}
+
+func name(p router.Port) string {
+	if p == router.Client {
+		return "client"
+	}
+	return fmt.Sprintf("leg %d", p)
 }
 
 // says: the client sends b, and it arrives.
@@ -100,289 +114,50 @@ func (h *harness) sends(p router.Port, b []byte) {
 	h.arrives(p, len(l.sent)-l.arrived)
 }
 
-// arrives: the next n bytes that p's peer has sent are read and, unless the
-// client is paused, shown.
-func (h *harness) arrives(p router.Port, n int) {
-	l := h.lines[p]
-	l.arrived = min(l.arrived+n, len(l.sent))
-	stuck := p != router.Client && h.unsent || p == router.Client && h.unshipped
-	if !l.paused && !stuck && l.arrived > l.consumed {
-		h.show(p)
-	}
-}
-
-// show shows the session what has arrived at p and was not consumed.
-func (h *harness) show(p router.Port) {
-	l := h.lines[p]
-	before := h.session.State()
-	b := append([]byte(nil), l.sent[l.consumed:l.arrived]...)
-	taken := h.session.Data(h.now, p, b)
-	h.checkTaken(p, &taken, b, before)
-	begun := 0
-	if taken.Forward > 0 {
-		begun = h.write(taken.To, b[:taken.Forward])
-	}
-	switch {
-	case taken.Forward == 0:
-	case taken.To == router.Client && h.slow:
-		h.unsent = true
-	case taken.To != router.Client && h.deaf:
-		h.unshipped = true
-	default:
-		h.session.Sent(h.now, taken.To)
-	}
-	if p == router.Client {
-		h.begun += begun
-		if before == router.Handshake && taken.Consumed > 0 {
-			h.connect = taken.Consumed
-		}
-		h.withheld = h.withheld || taken.Consumed > taken.Forward && before != router.Handshake
-	}
-	for i := range b {
-		b[i] = 0xee // the session keeps nothing of it
-	}
-	if taken.Need != 0 && taken.Consumed == 0 && taken.Need < l.need {
-		h.t.Fatalf("needed %d bytes of a message, now %d", l.need, taken.Need)
-	}
-	l.need = taken.Need
-	l.consumed += taken.Consumed
-	l.body = taken.Body
-	l.paused = taken.Paused
-	switch {
-	case taken.Paused:
-		h.note("pause")
-	case taken.Need > 0:
-		h.note("need")
-	}
-	h.awaits(p)
-	h.perform()
-}
-
-// awaits: the client's goroutine goes back to reading. With a part of a message
-// kept, the client's time runs.
-func (h *harness) awaits(p router.Port) {
-	l := h.lines[router.Client]
-	if p == router.Client && l.need > 0 && !l.paused && !h.unshipped {
-		h.session.Reading(h.now)
-	}
-}
-
 // slows: the client reads nothing for now.
 func (h *harness) slows() { h.slow = true }
-
-// reads: the client takes what was forwarded to it, and the leg's goroutine goes
-// on.
-func (h *harness) reads() {
-	h.slow = false
-	if !h.unsent {
-		return
-	}
-	h.unsent = false
-	h.session.Sent(h.now, router.Client)
-	h.perform()
-	if l := h.lines[h.leg]; l != nil && h.leg != router.Client && l.arrived > l.consumed {
-		h.show(h.leg)
-	}
-}
 
 // deafens: the daemon reads nothing for now.
 func (h *harness) deafens() { h.deaf = true }
 
-// ships: the daemon takes what was forwarded to it, and the client's goroutine
-// goes on.
-func (h *harness) ships() {
-	h.deaf = false
-	if !h.unshipped {
-		return
-	}
-	h.unshipped, h.behind = false, true
-	if !h.closed {
-		h.session.Sent(h.now, h.leg)
-		h.awaits(router.Client)
-		h.perform()
-	}
-	h.behind = false
-	if l := h.lines[router.Client]; l.arrived > l.consumed && !l.paused && !h.closed {
-		h.show(router.Client)
-	}
-}
-
-// moves: n bytes of a large message go on without being shown.
-func (h *harness) moves(p router.Port, n int64) {
-	l := h.lines[p]
-	n = min(n, l.body, int64(len(l.sent)-l.consumed))
-	to := router.Client
-	if p == router.Client {
-		to = h.leg
-	}
-	h.write(to, l.sent[l.consumed:l.consumed+int(n)])
-	l.consumed += int(n)
-	l.arrived = max(l.arrived, l.consumed)
-	l.body -= n
-	h.session.Moved(h.now, p, n)
-	h.perform()
-}
-
-// write is what reaches the peer of p. It returns how many messages begin in b.
-func (h *harness) write(p router.Port, b []byte) (begun int) {
-	l := h.lines[p]
-	if l == nil || h.closed {
-		h.t.Fatalf("%d bytes for port %d, which is not open", len(b), p)
-	}
-	name := "client"
-	if p != router.Client {
-		if _, done := h.released[p]; done {
-			h.t.Fatalf("bytes for port %d, which was released", p)
-		}
-		name = fmt.Sprintf("leg %d", p)
-	}
-	words, begun, err := l.got.write(b)
-	if err != nil {
-		h.t.Fatalf("to %s: %v", name, err)
-	}
-	h.note("to %s: %s", name, words)
-	return begun
-}
-
-// perform carries out the session's actions and checks its state, then shows
-// again what a Resume asks for.
-func (h *harness) perform() {
-	h.t.Helper()
-	for _, a := range h.session.Actions() {
-		h.do(a)
-	}
-	h.check()
-	if h.resumed {
-		h.resumed = false
-		l := h.lines[router.Client]
-		if !l.paused {
-			h.t.Fatal("Resume without a pause")
-		}
-		l.paused = false
-		if l.arrived > l.consumed {
-			h.show(router.Client)
-		}
-	}
-}
-
-func (h *harness) do(a router.Action) {
-	h.t.Helper()
-	if h.closed && a.Op != router.Release {
-		h.t.Fatalf("operation %d after Close", a.Op)
-	}
-	name := "client"
-	if a.Port != router.Client {
-		name = fmt.Sprintf("leg %d", a.Port)
-	}
-	switch a.Op {
-	case router.Acquire:
-		if h.wanted != nil || a.Port <= h.leg || a.Attempt == nil {
-			h.t.Fatalf("acquires %+v after port %d", a, h.leg)
-		}
-		h.leg, h.wanted = a.Port, &a
-		h.note("acquire %s", name)
-	case router.Cancel:
-		if h.wanted == nil || h.wanted.Port != a.Port {
-			h.t.Fatalf("cancels %s, which is not being acquired", name)
-		}
-		h.wanted, h.cancelled = nil, h.wanted
-		h.note("cancel %s", name)
-	case router.Send:
-		if a.Port == router.Client {
-			h.own += len(a.Bytes)
-		}
-		h.write(a.Port, a.Bytes)
-	case router.Resume:
-		h.resumed = true
-		h.note("resume")
-	case router.Settle:
-		h.settling = true
-		h.note("settle")
-	case router.CloseWrite:
-		h.note("end %s", name)
-	case router.Release:
-		if h.leases[a.Port] != a.Lease {
-			h.t.Fatalf("releases another lease than that of %s", name)
-		}
-		a.Lease.Done(a.Outcome) // panics where it was done before
-		h.released[a.Port] = a.Outcome
-		h.note("release %s as %s", name, outcomeNames[a.Outcome])
-	case router.Close:
-		h.closed = true
-		h.note("close")
-	}
-}
-
-var outcomeNames = map[backend.Outcome]string{
-	backend.Served: "served", backend.Cancelled: "cancelled", backend.Refused: "refused",
-	backend.OtherDialect: "other dialect", backend.Unanswered: "unanswered", backend.Broken: "broken",
-	backend.Garbled: "garbled",
-}
-
-// connects: the cluster answers the Acquire, with a lease if it has any.
-func (h *harness) connects() {
-	a := h.wanted
-	h.wanted = nil
-	l, err := h.w.cluster.Acquire(context.Background(), a.Attempt)
-	if err != nil {
-		h.session.Unreachable(h.now, a.Port, err)
-		h.perform()
-		return
-	}
-	h.grant(a.Port, l)
-}
-
-// grantsLate brings the lease of an Acquire that was cancelled.
-func (h *harness) grantsLate() {
-	a := h.cancelled
-	if a == nil {
-		return
-	}
-	h.cancelled = nil
-	if l, err := h.w.cluster.Acquire(context.Background(), a.Attempt); err == nil {
-		h.grant(a.Port, l)
-	}
-}
-
-func (h *harness) grant(p router.Port, l *backend.Lease) {
-	h.leases[p] = l
-	h.lines[p] = &line{}
-	h.session.Granted(h.now, p, l, answerTime)
-	h.perform()
-}
-
 // hangsUp: the peer of p has sent its last.
-func (h *harness) hangsUp(p router.Port) {
+func (h *harness) hangsUp(p router.Port) { h.ends(p, nil) }
+
+// resets: the connection of p breaks.
+func (h *harness) resets(p router.Port) { h.ends(p, errReset) }
+
+func (h *harness) ends(p router.Port, err error) {
 	l := h.lines[p]
+	if l.pooled != nil {
+		l.ends(err)
+		return
+	}
 	l.over = true
-	h.session.EOF(h.now, p, l.arrived-l.consumed)
-	h.perform()
+	h.carryOut(l)
+	if err == nil {
+		h.session.EOF(h.now, p, l.arrived-l.consumed)
+	} else {
+		h.session.Reset(h.now, p, err)
+	}
+	h.after(l)
 }
-
-var errReset = errors.New("connection reset by peer")
-
-func (h *harness) resets(p router.Port) {
-	h.lines[p].over = true
-	h.session.Reset(h.now, p, errReset)
-	h.perform()
-}
-
-var errPipe = errors.New("broken pipe")
 
 func (h *harness) failsToWrite(p router.Port) {
-	h.lines[p].failed = true
+	l, by := h.lines[p], h.lines[router.Client]
+	l.failed = true
 	if p == router.Client {
+		by = h.lines[h.leg]
 		h.unsent = false
 	} else {
+		h.tears()
 		h.unshipped = false // and what has arrived since is for nobody
 	}
-	for _, l := range h.lines {
-		if (l == h.lines[router.Client]) != (p == router.Client) {
-			l.body = 0 // nothing is moved to p any more
-		}
+	if by != nil {
+		by.body = 0 // nothing is moved to p any more
 	}
+	h.carryOut(by)
 	h.session.WriteFailed(h.now, p, errPipe)
-	h.perform()
+	h.after(by)
 }
 
 // waits lets time pass, and the deadline with it where it is soon enough.
@@ -391,23 +166,35 @@ func (h *harness) waits(d time.Duration) {
 	if deadline := h.session.Deadline(); deadline != 0 && h.now >= deadline {
 		h.withheld = h.withheld || h.lines[router.Client].need > 0 // too late
 	}
+	h.carryOut(wheel)
 	h.session.Tick(h.now)
-	h.perform()
+	h.after(wheel)
 }
 
 func (h *harness) drains() {
+	h.carryOut(control)
 	h.session.Drain(h.now)
-	h.perform()
+	h.after(control)
 }
 
 // settles: nothing more had come from the client.
 func (h *harness) settles() {
 	h.settling = false
+	client := h.lines[router.Client]
+	h.carryOut(client)
 	h.session.Quiet(h.now)
-	h.perform()
+	h.after(client)
 }
 
 func (h *harness) aborts() {
+	h.carryOut(control)
 	h.session.Abort(h.now)
-	h.perform()
+	h.after(control)
+}
+
+// downs: the endpoint was found down.
+func (h *harness) downs() {
+	h.carryOut(control)
+	h.session.EndpointDown(h.now)
+	h.after(control)
 }

@@ -14,8 +14,16 @@ func other(d wire.Dialect) wire.Dialect { return wire.V48 + wire.V502 - d }
 // messages builds what is said in one dialect.
 type messages struct{ d wire.Dialect }
 
-func (m messages) connect() []byte {
-	return pyrotest.ConnectMessage(m.d, wire.Serpent, "lab.camera", "hello").WithCorrelation(testID).Bytes()
+func (m messages) connect() []byte { return m.handshake().WithCorrelation(testID).Bytes() }
+
+func (m messages) handshake() pyrotest.Message {
+	return pyrotest.ConnectMessage(m.d, wire.Serpent, "lab.camera", "hello")
+}
+
+// signed adds an HMAC, which only V48 has.
+func (m messages) signed(msg pyrotest.Message) pyrotest.Message {
+	msg.Chunks = append(msg.Chunks, wire.Chunk{ID: wire.ChunkHMAC, Value: make([]byte, 20)})
+	return msg
 }
 
 var testID = [16]byte{0: 1, 15: 2}
@@ -29,13 +37,24 @@ func (m messages) message(t wire.Type, data int, flags ...wire.Flag) pyrotest.Me
 	return msg
 }
 
-func (m messages) ok() []byte      { return m.message(wire.ConnectOK, 30).Bytes() }
-func (m messages) fail() []byte    { return m.message(wire.ConnectFail, 40).Bytes() }
-func (m messages) invoke() []byte  { return m.message(wire.Invoke, 25).Bytes() }
-func (m messages) oneway() []byte  { return m.message(wire.Invoke, 10, wire.Oneway).Bytes() }
-func (m messages) ping() []byte    { return m.message(wire.Ping, 4).Bytes() }
-func (m messages) result() []byte  { return m.message(wire.Result, 50).Bytes() }
-func (m messages) raised() []byte  { return m.message(wire.Result, 60, wire.Exception).Bytes() }
+func (m messages) ok() []byte     { return m.message(wire.ConnectOK, 30).Bytes() }
+func (m messages) fail() []byte   { return m.message(wire.ConnectFail, 40).Bytes() }
+func (m messages) invoke() []byte { return m.message(wire.Invoke, 25).Bytes() }
+func (m messages) oneway() []byte { return m.message(wire.Invoke, 10, wire.Oneway).Bytes() }
+func (m messages) ping() []byte   { return m.message(wire.Ping, 4).Bytes() }
+func (m messages) result() []byte { return m.message(wire.Result, 50).Bytes() }
+func (m messages) raised() []byte { return m.message(wire.Result, 60, wire.Exception).Bytes() }
+func (m messages) stream() []byte {
+	return m.message(wire.Result, 20, wire.Exception, wire.ItemStream).Bytes()
+}
+
+// ownPong answers a PING of the session's own.
+func (m messages) ownPong() []byte {
+	pong := m.message(wire.Ping, 4)
+	pong.Head.Seq = 0x5049
+	return pong.Bytes()
+}
+
 func (m messages) garbage() []byte { return []byte("GET / HTTP/1.1\r\n\r\n") }
 
 // big is a request that is sent on before it is complete: 1000 bytes of data.

@@ -10,6 +10,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/pyro-dispatch/pyro-dispatch/backend"
 	"github.com/pyro-dispatch/pyro-dispatch/router"
 	"github.com/pyro-dispatch/pyro-dispatch/wire"
 )
@@ -17,11 +18,15 @@ import (
 // scenario is a conversation: events, what the session asks for after each, in
 // the words of the harness, and the state it is in then.
 type scenario struct {
-	name  string
-	down  []int         // endpoints that cannot be connected, of two
-	setup func(*world)  // where the world is another
-	deny  router.Reason // where the client is one too many
-	steps []step
+	name      string
+	down      []int         // endpoints that cannot be connected, of two
+	endpoints int           // in mode call; 1 where 0
+	setup     func(*world)  // where the world is another
+	deny      router.Reason // where the client is one too many
+	call      bool          // in mode call
+	alter     func(*backend.Config)
+	first     []event // in mode call: what another client does before, if there is one
+	steps     []step
 	// What has been counted in the end.
 	reason   router.Reason
 	calls    string   // "outcome=calls", in alphabetical order
@@ -79,6 +84,26 @@ func opened(m messages, steps ...step) []step {
 	}, steps...)
 }
 
+// inPool puts an ordinary handshake in mode call in front, which a daemon answers.
+// Its connection is idle then.
+func inPool(m messages, steps ...step) []step {
+	return append([]step{
+		{says(m.connect()), "acquire leg 1", router.Acquiring},
+		{connects, "free leg 1 as served; to client: CONNECTOK", router.Idle},
+	}, steps...)
+}
+
+// runPool is run in mode call.
+func runPool(t *testing.T, scenarios func(messages) []scenario) {
+	run(t, func(m messages) []scenario {
+		all := scenarios(m)
+		for i := range all {
+			all[i].call = true
+		}
+		return all
+	})
+}
+
 // run plays the scenarios of both dialects.
 func run(t *testing.T, scenarios func(messages) []scenario) {
 	for _, d := range dialects {
@@ -90,11 +115,21 @@ func run(t *testing.T, scenarios func(messages) []scenario) {
 
 func (s *scenario) run(t *testing.T) {
 	w := newWorld(2)
+	if s.call {
+		w = newPool(max(1, s.endpoints), s.alter)
+	}
 	if s.setup != nil {
 		s.setup(w)
 	}
 	for _, i := range s.down {
 		w.dialer[endpoint(i).Addr] = syscall.ECONNREFUSED
+	}
+	var first *harness
+	if s.first != nil {
+		first = newHarness(t, w)
+		for _, e := range s.first {
+			e(first)
+		}
 	}
 	h := newHarness(t, w)
 	if s.deny != "" {
@@ -106,6 +141,9 @@ func (s *scenario) run(t *testing.T) {
 		if asks != step.asks || state != step.state {
 			t.Fatalf("step %d: %s\nasks  %q\nwants %q in state %s", i+1, state, asks, step.asks, step.state)
 		}
+	}
+	if first != nil {
+		first.end()
 	}
 	h.finish()
 

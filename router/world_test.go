@@ -12,6 +12,7 @@ import (
 
 	"github.com/pyro-dispatch/pyro-dispatch/backend"
 	"github.com/pyro-dispatch/pyro-dispatch/metrics"
+	"github.com/pyro-dispatch/pyro-dispatch/pyrotest"
 	"github.com/pyro-dispatch/pyro-dispatch/router"
 	"github.com/pyro-dispatch/pyro-dispatch/wire"
 )
@@ -23,6 +24,8 @@ const (
 	requestTime   = 20 * time.Second
 	lingerTime    = 2 * time.Second
 	answerTime    = 5 * time.Second
+
+	streamIdleTime = 10 * time.Minute
 )
 
 // testLimits are small, so that whole conversations are.
@@ -37,6 +40,13 @@ type world struct {
 	route     *router.Route
 	env       router.Env
 	counted   *counted // at the last finish
+	all       []*harness
+
+	// In mode call.
+
+	lines   map[*backend.Conn]*line
+	answers func(address string, connect pyrotest.Message) []byte // to a CONNECT; nil: the daemon hangs up
+	alter   func(*backend.Config)                                 // what is different about the cluster
 }
 
 // dialer connects to nobody, or fails with the address's error.
@@ -47,6 +57,31 @@ func (d dialer) DialContext(_ context.Context, _, address string) (net.Conn, err
 		return nil, err
 	}
 	near, _ := net.Pipe()
+	return near, nil
+}
+
+// answering is a dialer to daemons that answer the CONNECT.
+type answering struct {
+	dialer
+	w *world
+}
+
+func (d answering) DialContext(_ context.Context, _, address string) (net.Conn, error) {
+	if err := d.dialer[address]; err != nil {
+		return nil, err
+	}
+	near, far := net.Pipe()
+	go func() {
+		connect, err := pyrotest.ReadMessage(far)
+		if err != nil {
+			return // given up
+		}
+		if b := d.w.answers(address, connect); b != nil {
+			_, _ = far.Write(b)
+		} else {
+			_ = far.Close()
+		}
+	}()
 	return near, nil
 }
 
@@ -68,6 +103,13 @@ func newWorld(endpoints int) *world {
 	return w.again()
 }
 
+// newPool is newWorld for mode call.
+func newPool(endpoints int, alter func(*backend.Config)) *world {
+	w := newWorld(endpoints)
+	w.lines, w.answers, w.alter = map[*backend.Conn]*line{}, welcomes, alter
+	return w.again()
+}
+
 func endpoint(i int) backend.Address {
 	return backend.Address{Network: "tcp", Addr: fmt.Sprintf("192.0.2.%d:9999", i)}
 }
@@ -80,8 +122,21 @@ func (w *world) again() *world {
 		c.Members = append(c.Members, backend.Member{Address: endpoint(i + 1)})
 	}
 	clear(w.dialer)
+	fresh.all = nil
+	fresh.route = &router.Route{Name: "route", Calls: w.set.Calls("route", "cluster")}
+	if w.lines != nil {
+		fresh.lines = map[*backend.Conn]*line{}
+		fresh.route.Mode, fresh.route.ShareHandshake, fresh.route.StreamIdleTime = router.ModeCall, true, streamIdleTime
+		c.Dialer = answering{w.dialer, &fresh}
+		c.Adopt = func(conn *backend.Conn) { conn.Reader = fresh.lines }
+		c.GhostTimeout = time.Hour
+		c.MaxPinned = 1
+		if w.alter != nil {
+			w.alter(&c)
+		}
+	}
 	fresh.cluster = backend.NewCluster(c)
-	fresh.route = &router.Route{Name: "route", Cluster: fresh.cluster, Calls: w.set.Calls("route", "cluster")}
+	fresh.route.Cluster = fresh.cluster
 	table := router.NewTable([]*router.Route{fresh.route})
 	fresh.env.Table = func() *router.Table { return table }
 	return &fresh
