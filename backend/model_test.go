@@ -224,21 +224,36 @@ func (w *world) step(op, n byte) {
 	w.consistent(w.t)
 }
 
-// nobodyForgotten checks that nobody waits for whom there is something: whoever is
-// not served when something becomes free is looked at every so often.
+// nobodyForgotten checks that nobody waits for long for whom there is something:
+// whoever is not served when something becomes free is looked at every so often.
 func (w *world) nobodyForgotten() {
+	suspects := w.couldBeServed()
+	if len(suspects) == 0 {
+		return
+	}
+	time.Sleep(lookEvery + time.Millisecond)
+	synctest.Wait()
+	for q, e := range w.couldBeServed() {
+		if suspects[q] != nil {
+			w.t.Errorf("one waits in vain while there is %s: %+v", e.Address, q.a)
+		}
+	}
+}
+
+// couldBeServed gives those who wait although there is an endpoint for them.
+func (w *world) couldBeServed() map[*waiter]*Endpoint {
 	w.lock()
 	defer w.unlock()
-	now := time.Now()
+	found := make(map[*waiter]*Endpoint)
 	for _, rank := range ranks {
 		w.waiting.each(rank.i, 0, func(q *waiter) bool {
-			before := *q.a
-			if e, _ := w.choose(q.a, now); e != nil {
-				w.t.Errorf("one waits in vain while there is %s: %+v", e.Address, before)
+			if e, _ := w.choose(q.a, time.Now()); e != nil {
+				found[q] = e
 			}
 			return true
 		})
 	}
+	return found
 }
 
 // finish ends all that is going on and checks that nothing is left.
