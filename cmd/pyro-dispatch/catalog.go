@@ -2,8 +2,13 @@ package main
 
 import (
 	"context"
+	"fmt"
+	"maps"
+	"reflect"
+	"slices"
 	"sync"
 	"time"
+	"weak"
 
 	"go.uber.org/zap"
 
@@ -12,6 +17,7 @@ import (
 	"github.com/pyro-dispatch/pyro-dispatch/discovery"
 	"github.com/pyro-dispatch/pyro-dispatch/metrics"
 	"github.com/pyro-dispatch/pyro-dispatch/router"
+	"github.com/pyro-dispatch/pyro-dispatch/wire"
 )
 
 // catalog makes clusters and routes of the services that Consul has with a tag.
@@ -19,10 +25,12 @@ import (
 type catalog struct {
 	fleet     *fleet
 	tag       string
-	taken     map[string]bool // names of clusters and routes in the configuration
+	taken     map[string]string // names that a service cannot have, and whose they are
 	conflicts func()
 
+	mu      sync.Mutex
 	known   map[string]*discovered // by the service's name
+	refused map[string]bool        // services left out, of which the log tells already
 	running sync.WaitGroup
 }
 
@@ -30,25 +38,43 @@ type catalog struct {
 // for a while: who is connected by then finds it again when the service comes
 // back.
 type discovered struct {
+	name    string
 	cluster *backend.Cluster
 	stop    context.CancelFunc
-	gone    time.Time // when the service vanished; zero: it is there
+	ended   chan struct{} // closed when the cluster's Run has returned
+
+	service discovery.Service // as the catalogue has, or had it
+	// route is made of service, and own is the same for clients of the dialect
+	// that the service declares: nil where it declares none. Both are nil while
+	// the service is gone.
+	route, own *router.Route
+	// before are routes that there were. Clients that were let in by one keep it
+	// until they leave.
+	before []weak.Pointer[router.Route]
+	gone   time.Time // when the service vanished
 }
 
-// forgetAfter is how long a service must be gone before its cluster goes too.
-const forgetAfter = 10 * time.Minute
+const (
+	// forgetAfter is how long a service must be gone before its cluster goes too.
+	forgetAfter = 10 * time.Minute
+	// lookAfter is how often that is looked at.
+	lookAfter = time.Minute
+)
 
 func newCatalog(f *fleet, cfg *config.Config) *catalog {
 	c := &catalog{
 		fleet: f, tag: cfg.Consul.Discover.Tag,
-		taken: make(map[string]bool), known: make(map[string]*discovered),
+		taken: make(map[string]string), known: make(map[string]*discovered), refused: make(map[string]bool),
 		conflicts: f.set.Source("", metrics.SourceCatalog).Conflicts.Inc,
 	}
-	for i := range cfg.Clusters {
-		c.taken[cfg.Clusters[i].Name] = true
-	}
+	// The dispatcher's own service may well have the tag, and a route to it would
+	// lead in a circle.
+	c.taken[cfg.Consul.Register.Name] = "the dispatcher itself"
 	for i := range cfg.Routes {
-		c.taken[cfg.Routes[i].Name] = true
+		c.taken[cfg.Routes[i].Name] = "a route of the configuration"
+	}
+	for i := range cfg.Clusters {
+		c.taken[cfg.Clusters[i].Name] = "a cluster of the configuration"
 	}
 	return c
 }
@@ -61,85 +87,211 @@ func (c *catalog) run(ctx context.Context) {
 		CheckPattern: func(p string) error { _, err := router.CompileGlob(p); return err },
 		Log:          f.log, Events: f.events("", metrics.SourceCatalog),
 	})
+	c.running.Go(func() { c.tidy(ctx) })
 	source.Run(ctx, func(services []discovery.Service) { c.found(ctx, services) })
 	c.running.Wait()
 }
 
 // found makes the routes anew. Whoever has a route already keeps it.
 func (c *catalog) found(ctx context.Context, services []discovery.Service) {
-	routes := append([]*router.Route(nil), c.fleet.configured...)
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	there := make(map[string]bool)
+	refused := c.refused
+	c.refused = make(map[string]bool)
+	var all []*discovered
 	for i := range services {
 		s := &services[i]
-		if c.taken[s.Name] {
-			c.conflicts()
-			c.fleet.log.Warn("service left out: the configuration has a cluster or route of its name", zap.String("service", s.Name))
-			continue
-		}
-		route, err := c.route(ctx, s)
+		d, err := c.make(ctx, s)
 		if err != nil {
-			c.conflicts()
-			c.fleet.log.Warn("service left out", zap.String("service", s.Name), zap.Error(err))
+			c.refused[s.Name] = true
+			if !refused[s.Name] {
+				c.conflicts()
+				c.fleet.log.Warn("service left out", zap.String("service", s.Name), zap.Error(err))
+			}
 			continue
 		}
 		there[s.Name] = true
-		routes = append(routes, route)
+		all = append(all, d)
 	}
-	c.fleet.table.Store(router.NewTable(routes))
-	c.retire(there, time.Now())
+	c.publish(all)
+	for name, d := range c.known {
+		if !there[name] {
+			c.vanished(d)
+		}
+	}
 }
 
-// route makes the route of a service, and its cluster where it has none yet.
-func (c *catalog) route(ctx context.Context, s *discovery.Service) (*router.Route, error) {
+// publish makes the table of routes. Services that have the same objects and
+// differ in their dialects each get the clients of theirs: hence those routes
+// come first. A service whose instances speak both dialects declares one of them;
+// so the routes without a dialect follow.
+func (c *catalog) publish(all []*discovered) {
+	routes := slices.Clone(c.fleet.configured)
+	for _, d := range all {
+		if d.own != nil {
+			routes = append(routes, d.own)
+		} else {
+			routes = append(routes, d.route)
+		}
+	}
+	for _, d := range all {
+		if d.own != nil {
+			routes = append(routes, d.route)
+		}
+	}
+	c.fleet.table.Store(router.NewTable(routes))
+}
+
+// make makes the routes of a service, where it has none or is no longer the
+// same, and its cluster, where it has none yet.
+func (c *catalog) make(ctx context.Context, s *discovery.Service) (*discovered, error) {
+	if by, taken := c.taken[s.Name]; taken {
+		return nil, fmt.Errorf("its name is that of %s", by)
+	}
+	d := c.known[s.Name]
+	if d != nil && d.route != nil && reflect.DeepEqual(d.service, *s) {
+		return d, nil
+	}
+	r, cc, err := c.configOf(s)
+	if err != nil {
+		return nil, err
+	}
+	bounds := cc.Bounds(r.Mode == config.ModeCall)
+	cluster := (*backend.Cluster)(nil)
+	if d != nil {
+		cluster = d.cluster
+	}
+	route, err := newRoute(&r, &cc, cluster, c.fleet.set)
+	if err != nil {
+		return nil, err
+	}
+	news := "service discovered"
+	if d == nil {
+		if d, err = c.start(ctx, &cc, bounds); err != nil {
+			return nil, err
+		}
+		route.Cluster = d.cluster
+	} else {
+		if news = "service changed"; d.route == nil {
+			news = "service is back"
+		}
+		d.cluster.Reconfigure(balanceOf(cc.Balance), bounds.MaxConnections, bounds.NestedReserve, pinnable(bounds))
+	}
+	c.fleet.log.Info(news, zap.String("service", s.Name), zap.Strings("objects", s.Objects), zap.String("mode", string(r.Mode)))
+	if s.Timeout != 0 && s.Timeout != d.service.Timeout {
+		c.fleet.log.Warn("pyro-timeout has no effect: this release has no time limit for calls",
+			zap.String("service", s.Name), zap.Duration("pyro-timeout", s.Timeout))
+	}
+	d.retreat()
+	d.service, d.route, d.gone = *s, route, time.Time{}
+	if s.Dialect != 0 {
+		own := *route
+		own.Dialects = []wire.Dialect{s.Dialect}
+		d.own = &own
+	}
+	return d, nil
+}
+
+// configOf is what a configuration would say of the service.
+func (c *catalog) configOf(s *discovery.Service) (config.Route, config.Cluster, error) {
 	r, cc := config.DefaultRoute(), config.DefaultCluster()
 	cc.Name, r.Name, r.Cluster = s.Name, s.Name, s.Name
 	cc.Consul.Service, cc.Consul.Tags = []string{s.Name}, []string{c.tag}
 	cc.MaxConnections = s.MaxConnections
-	cc.Dialect = config.Dialect(s.Dialect)
 	if s.Mode == string(config.ModeCall) {
 		r.Mode = config.ModeCall
 	}
 	if s.Balance != "" {
 		if err := cc.Balance.UnmarshalText([]byte(s.Balance)); err != nil {
-			return nil, err
+			return r, cc, err
 		}
 	}
 	for _, o := range s.Objects {
 		r.Match.Object = append(r.Match.Object, config.Pattern(o))
 	}
-	bounds := cc.Bounds(r.Mode == config.ModeCall)
-	d := c.known[s.Name]
-	if d == nil {
-		sources, err := c.fleet.sources(&cc)
-		if err != nil {
-			return nil, err
-		}
-		d = &discovered{cluster: backend.NewCluster(c.fleet.clusterConfig(&cc, bounds, sources))}
-		var running context.Context
-		running, d.stop = context.WithCancel(ctx)
-		c.running.Go(func() { d.cluster.Run(running) })
-		c.known[s.Name] = d
-		c.fleet.add(d.cluster)
-		c.fleet.log.Info("service discovered", zap.String("service", s.Name), zap.Strings("objects", s.Objects), zap.String("mode", string(r.Mode)))
-	} else {
-		d.cluster.Reconfigure(balanceOf(cc.Balance), bounds.MaxConnections, bounds.NestedReserve, bounds.MaxPinned)
-	}
-	d.gone = time.Time{}
-	return newRoute(&r, &cc, d.cluster, c.fleet.set)
+	return r, cc, nil
 }
 
-// retire stops the clusters of services that have been gone for long.
-func (c *catalog) retire(there map[string]bool, now time.Time) {
-	for name, d := range c.known {
-		switch {
-		case there[name]:
-		case d.gone.IsZero():
-			d.gone = now
-			c.fleet.log.Info("service gone: it gets no new clients", zap.String("service", name))
-		case now.Sub(d.gone) > forgetAfter:
-			d.stop()
-			c.fleet.remove(d.cluster)
-			delete(c.known, name)
+// start makes a cluster and runs it.
+func (c *catalog) start(ctx context.Context, cc *config.Cluster, bounds config.Bounds) (*discovered, error) {
+	sources, err := c.fleet.sources(cc)
+	if err != nil {
+		return nil, err
+	}
+	d := &discovered{
+		name: cc.Name, ended: make(chan struct{}),
+		cluster: backend.NewCluster(c.fleet.clusterConfig(cc, bounds, sources)),
+	}
+	ctx, d.stop = context.WithCancel(ctx)
+	c.running.Go(func() {
+		defer close(d.ended)
+		d.cluster.Run(ctx)
+	})
+	c.known[cc.Name] = d
+	c.fleet.add(d.cluster)
+	return d, nil
+}
+
+// vanished notes that a service is gone.
+func (c *catalog) vanished(d *discovered) {
+	if d.route == nil {
+		return
+	}
+	d.retreat()
+	d.gone = time.Now()
+	c.fleet.log.Info("service gone: it gets no new clients", zap.String("service", d.name))
+}
+
+// retreat gives up the routes that there are, except for clients which have them.
+func (d *discovered) retreat() {
+	for _, r := range []*router.Route{d.route, d.own} {
+		if r != nil {
+			d.before = append(d.before, weak.Make(r))
 		}
+	}
+	d.route, d.own = nil, nil
+	d.held()
+}
+
+// held reports whether clients may still have one of the routes before. In mode
+// call nothing else tells of a client that makes no call.
+func (d *discovered) held() bool {
+	d.before = slices.DeleteFunc(d.before, func(r weak.Pointer[router.Route]) bool { return r.Value() == nil })
+	return len(d.before) > 0
+}
+
+// tidy forgets the clusters of services that have been gone for long, until ctx
+// ends.
+func (c *catalog) tidy(ctx context.Context) {
+	ticker := time.NewTicker(lookAfter)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case now := <-ticker.C:
+			c.forget(now)
+		}
+	}
+}
+
+// forget ends clusters that nobody uses. A client that is connected has the
+// cluster that it was let in to and no other: it would find nobody there when the
+// service comes back. Whatever is connected still counts in the cluster's
+// metrics, which end with it, and not in those of one made later.
+func (c *catalog) forget(now time.Time) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for name, d := range maps.Clone(c.known) {
+		if d.route != nil || now.Sub(d.gone) < forgetAfter || d.held() || len(d.cluster.Status().Endpoints) > 0 {
+			continue
+		}
+		d.stop()
+		<-d.ended
+		c.fleet.remove(d.cluster)
+		delete(c.known, name)
+		c.fleet.set.Forget(name)
+		c.fleet.log.Info("service forgotten", zap.String("service", name))
 	}
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"net"
 	"strconv"
@@ -33,9 +34,9 @@ func (f *fleet) newRegistration(cfg *config.Config, listeners []net.Listener, ad
 		return nil
 	}
 	host, port := registered(r.Address, listeners)
-	check := ""
-	if adminAt != nil {
-		check = "http://" + checkedAt(adminAt, host) + "/readyz"
+	check := checkURL(adminAt, host)
+	if check == "" {
+		f.log.Warn("registered without a check: Consul's agent cannot ask an admin server that is off or at a Unix socket")
 	}
 	return discovery.NewRegistration(f.consul, discovery.RegistrationConfig{
 		Name: r.Name, Address: host, Port: port, Tags: r.Tags,
@@ -68,18 +69,19 @@ func registered(given config.Address, listeners []net.Listener) (host string, po
 	return "", 0
 }
 
-// checkedAt is where Consul's agent reaches the admin server: at its own address,
-// or where that is every local address, at the one that is registered, or on the
-// machine that it shares with the agent.
-func checkedAt(admin net.Addr, registered string) string {
+// checkURL is where Consul's agent asks the admin server: at its own address, or
+// where that is every local address, at the one that is registered, or on the
+// machine that it shares with the agent. It is empty where the agent cannot ask.
+func checkURL(admin net.Addr, registered string) string {
 	at, ok := admin.(*net.TCPAddr)
-	if !ok || !at.IP.IsUnspecified() {
-		return admin.String()
+	if !ok {
+		return ""
 	}
-	if registered == "" {
-		registered = "127.0.0.1"
+	host := at.IP.String()
+	if at.IP.IsUnspecified() {
+		host = cmp.Or(registered, "127.0.0.1")
 	}
-	return net.JoinHostPort(registered, strconv.Itoa(at.Port))
+	return "http://" + net.JoinHostPort(host, strconv.Itoa(at.Port)) + "/readyz"
 }
 
 // deregisterTime bounds how long the entry in Consul may hold up draining.

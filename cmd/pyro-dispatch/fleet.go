@@ -164,22 +164,16 @@ func (s inDialect) Run(ctx context.Context, set func([]backend.Member)) {
 	})
 }
 
-// noBound stands for no bound on pins, where connections have none either.
-const noBound = 1 << 30
-
 func (f *fleet) clusterConfig(c *config.Cluster, bounds config.Bounds, sources []backend.Source) backend.Config {
 	bc := backend.Config{
 		Name: c.Name, Sources: sources, Balance: balanceOf(c.Balance),
 		ConnectTimeout: c.ConnectTimeout, MaxAnswer: f.limit,
-		MaxConnections: bounds.MaxConnections, NestedReserve: bounds.NestedReserve, MaxPinned: bounds.MaxPinned,
+		MaxConnections: bounds.MaxConnections, NestedReserve: bounds.NestedReserve, MaxPinned: pinnable(bounds),
 		Queue: c.Queue, QueueTimeout: c.QueueTimeout, Retries: c.Retries, RetryBudget: int(c.RetryBudget),
 		MinIdle: c.MinIdle, IdleTimeout: c.IdleTimeout, MaxAge: c.MaxAge, HandshakeTTL: c.HandshakeTTL,
 		GhostTimeout: c.GhostTimeout, CloseOnDown: c.OnDown == config.OnDownClose,
 		SlowStart: c.SlowStart, PanicThreshold: int(c.PanicThreshold),
 		Dialer: &net.Dialer{}, Adopt: relay.Adopt, Hops: f.hops, Metrics: f.set, Log: f.log,
-	}
-	if bc.MaxPinned == 0 {
-		bc.MaxPinned = noBound
 	}
 	if h := &c.HealthCheck; h.Enabled {
 		bc.Health = backend.HealthConfig{
@@ -207,6 +201,16 @@ func (f *fleet) clusterConfig(c *config.Cluster, bounds config.Bounds, sources [
 		})
 	}
 	return bc
+}
+
+// pinnable is how many connections of an endpoint clients may pin, which in
+// package backend is no number to stand for all: many enough, where connections
+// have no bound either.
+func pinnable(b config.Bounds) int {
+	if b.MaxPinned == 0 {
+		return 1 << 30
+	}
+	return b.MaxPinned
 }
 
 func balanceOf(b config.Balance) backend.Balance {
