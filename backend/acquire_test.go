@@ -276,6 +276,7 @@ func TestDialReason(t *testing.T) {
 		{"the socket's deadline", dial(os.ErrDeadlineExceeded), metrics.ConnectTimeout},
 		{"the system gave up", dial(os.NewSyscallError("connect", syscall.ETIMEDOUT)), metrics.ConnectTimeout},
 		{"the name server is slow", dial(&net.DNSError{IsTimeout: true}), metrics.ConnectTimeout},
+		{"closed at once", dial(os.NewSyscallError("connect", syscall.ECONNRESET)), metrics.ConnectClosed},
 		{"no such host", dial(&net.DNSError{IsNotFound: true}), metrics.ConnectError},
 		{"no way there", dial(os.NewSyscallError("connect", syscall.EHOSTUNREACH)), metrics.ConnectError},
 		{"no descriptors left", dial(os.NewSyscallError("socket", syscall.EMFILE)), metrics.ConnectError},

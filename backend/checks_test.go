@@ -1,6 +1,7 @@
 package backend
 
 import (
+	"strings"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -320,5 +321,22 @@ func TestChecksEnd(t *testing.T) {
 		held.Done(Served)
 		stop()
 		r.wantQuiet(t)
+	})
+}
+
+// TestCheckUnreachable: an endpoint that nothing is heard of is down, and one that
+// nobody listens at.
+func TestCheckUnreachable(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRigWith(checking(addrA, addrB))
+		r.network.BlackHole(addrA)
+		stop := r.run(t)
+		time.Sleep(time.Minute)
+		for addr, want := range map[string]string{addrA: "unanswered: ", addrB: "closed: "} {
+			if state, why := r.state(t, addr); state != "down" || !strings.HasPrefix(why, want) {
+				t.Errorf("%s is %s: %s", addr, state, why)
+			}
+		}
+		stop()
 	})
 }

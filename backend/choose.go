@@ -53,7 +53,7 @@ func (c *Cluster) choose(a *Attempt, now time.Time) (e *Endpoint, later bool) {
 	if e, later := s.search(); e != nil || later {
 		return e, later
 	}
-	if s.group != (answerID{}) && !s.remains() {
+	if s.group != (answerID{}) {
 		// The version that the client knows has gone altogether. Its call has a
 		// good chance with another one, and none without.
 		s.group = answerID{}
@@ -116,16 +116,6 @@ func (s *choice) suits(e *Endpoint) bool {
 		return true
 	case lastResort:
 		return s.stale
-	}
-	return false
-}
-
-// remains reports whether any endpoint is left that may be of the client's group.
-func (s *choice) remains() bool {
-	for _, e := range s.cluster.members {
-		if !e.drained && !s.a.tried[e] && e.match(s.a.Dialect, s.now) != never && s.akin(e) {
-			return true
-		}
 	}
 	return false
 }

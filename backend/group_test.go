@@ -9,6 +9,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/pyro-dispatch/pyro-dispatch/health"
 	"github.com/pyro-dispatch/pyro-dispatch/pyrotest"
 )
 
@@ -236,6 +237,29 @@ func TestHomeOfAnotherVersion(t *testing.T) {
 			}
 		}
 		c.leave()
+		r.wantQuiet(t)
+	})
+}
+
+// TestGreetPrefersWell: clients are not told the version of an endpoint that is not
+// well while there is another.
+func TestGreetPrefersWell(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r, _ := rollout(t, map[string]string{addrA: "old", addrB: "new"})
+		r.greetedAs(t, "old").leave()
+		r.greetedAs(t, "new").leave()
+		r.of(t, addrA, func(e *Endpoint) {
+			for range 3 {
+				e.judge.Observe(health.Down)
+			}
+		})
+		for range 40 {
+			c := r.newClient(v502, "x")
+			if answer := r.Greet(c.a); !says(answer, "new") {
+				t.Fatalf("told %q", answer)
+			}
+			c.leave()
+		}
 		r.wantQuiet(t)
 	})
 }

@@ -1,6 +1,7 @@
 package backend
 
 import (
+	"net"
 	"net/netip"
 	"testing"
 	"testing/synctest"
@@ -79,4 +80,30 @@ func TestHopsBounded(t *testing.T) {
 			t.Error("nothing explains a failure")
 		}
 	})
+}
+
+// TestHopsOfOneMachine: loopback addresses and Unix sockets are all this machine.
+func TestHopsOfOneMachine(t *testing.T) {
+	ends := map[string]struct {
+		source netip.Addr
+		addr   net.Addr
+	}{
+		"Unix socket":    {netip.Addr{}, &net.UnixAddr{Name: "/run/daemon"}},
+		"127.0.0.1":      {netip.MustParseAddr("127.0.0.1"), &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1)}},
+		"::1":            {netip.MustParseAddr("::1"), &net.TCPAddr{IP: net.IPv6loopback}},
+		"mapped to IPv6": {netip.MustParseAddr("::ffff:127.3.2.1"), &net.TCPAddr{IP: net.IPv4(127, 0, 0, 7).To16()}},
+	}
+	for from, a := range ends {
+		var h Hops
+		since := time.Now()
+		h.Failed(a.source)
+		for to, b := range ends {
+			if !h.explains(b.addr, since) {
+				t.Errorf("a call from %s does not explain one to %s", from, to)
+			}
+		}
+		if h.explains(&net.TCPAddr{IP: net.IPv4(192, 0, 2, 1)}, since) {
+			t.Errorf("a call from %s explains one to another machine", from)
+		}
+	}
 }

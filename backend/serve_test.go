@@ -193,3 +193,29 @@ func TestDeadAmongWaiters(t *testing.T) {
 		r.wantQuiet(t)
 	})
 }
+
+// TestEvictedForNobody: a connection that had to go for one who has gone, too, is
+// closed all the same.
+func TestEvictedForNobody(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		cfg := pooling(addrA)
+		cfg.MaxConnections = 1
+		r := newRigWith(cfg)
+		d := r.daemon(t, addrA, &pyrotest.Daemon{})
+		x, y := r.connected(t, "x"), r.newClient(v502, "y")
+		r.lock()
+		g, ok, _ := r.tryGrant(y.a, time.Now())
+		r.unlock()
+		if !ok || g.evicted == nil {
+			t.Fatalf("granted %+v", g)
+		}
+		r.takeBack(g)
+		synctest.Wait()
+		if n := d.Open(); n != 0 {
+			t.Errorf("%d connections are open", n)
+		}
+		x.leave()
+		y.leave()
+		r.wantQuiet(t)
+	})
+}
