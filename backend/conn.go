@@ -69,6 +69,17 @@ func (c *Conn) Close() error {
 	return err
 }
 
+// dispose closes a connection that nobody uses any more. A pooled one is closed by
+// a goroutine of its own: its Reader may be the caller, from within the very read
+// that Close waits for.
+func (c *Conn) dispose() {
+	if c.Pooled() {
+		go c.Close()
+		return
+	}
+	c.Close()
+}
+
 // Ended is called by the Reader when it has come upon the end of the connection,
 // or what no daemon sends unasked. It reports whether the connection is leased:
 // then the holder must hear of it too.

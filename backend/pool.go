@@ -102,7 +102,7 @@ func (c *Cluster) discard(conn *Conn) {
 	e := conn.Endpoint
 	switch conn.state {
 	case closed:
-		c.note(func() { conn.Close() })
+		c.note(conn.dispose)
 		return
 	case idle:
 		e.idle = slices.DeleteFunc(e.idle, func(other *Conn) bool { return other == conn })
@@ -115,7 +115,7 @@ func (c *Cluster) discard(conn *Conn) {
 		e.metrics.Ghosts.Dec()
 	}
 	c.closed(conn)
-	c.note(func() { conn.Close() })
+	c.note(conn.dispose)
 	c.forgetGone(e)
 	c.freed(e)
 }
