@@ -16,8 +16,9 @@ var limits = pymarshal.Limits{Depth: 100, Items: 10_000}
 // false where the annotation cannot be read. The bytes are a part of annotation,
 // or of a copy.
 //
-// Of strings and numbers equal ones give equal bytes, whichever Python wrote
-// them. Of tuples and other containers that is so for one program only: marshal
+// Equal strings give equal bytes, whichever Python wrote them, and so do equal
+// numbers, apart from whole ones beyond 32 bits, which Python 2 writes in a way of
+// its own. Of tuples and other containers that is so for one program only: marshal
 // may write the same value in several ways.
 func Info(annotation []byte) (info []byte, ok bool) {
 	r := pymarshal.NewReader(annotation, limits)

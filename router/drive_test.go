@@ -80,6 +80,7 @@ func (h *harness) forward(p router.Port, taken router.Taken, b []byte) router.Ta
 		h.note("unwritten")
 		return router.Taken{Paused: true}
 	case dead:
+		h.crowd.sentOn += int64(len(b))
 		h.session.WriteFailed(h.now, taken.To, errPipe)
 		return taken
 	case to.pooled != nil && h.deaf:
@@ -163,7 +164,14 @@ func (h *harness) ships() {
 		h.after(client)
 	}
 	h.behind = false
-	if client.arrived > client.consumed && !client.paused && !h.closed {
+	h.readsOn()
+}
+
+// readsOn: the client's goroutine is free again.
+func (h *harness) readsOn() {
+	client := h.lines[router.Client]
+	h.behind = false
+	if client.arrived > client.consumed && !client.paused && !h.unshipped && !h.closed {
 		h.show(router.Client)
 	}
 }
@@ -189,7 +197,7 @@ func (h *harness) moves(p router.Port, n int64) {
 // write is what reaches the peer of p. It returns how many messages begin in b.
 func (h *harness) write(p router.Port, b []byte) (begun int) {
 	l := h.lines[p]
-	if l == nil || h.closed {
+	if l == nil || h.closed && !h.late {
 		h.t.Fatalf("%d bytes for port %d, which is not open", len(b), p)
 	}
 	if _, done := h.released[p]; done && p != router.Client {

@@ -156,8 +156,13 @@ func (h *harness) failsToWrite(p router.Port) {
 		by.body = 0 // nothing is moved to p any more
 	}
 	h.carryOut(by)
+	h.behind = p != router.Client
 	h.session.WriteFailed(h.now, p, errPipe)
 	h.after(by)
+	if h.behind && h.w.lines != nil {
+		h.readsOn()
+	}
+	h.behind = false
 }
 
 // waits lets time pass, and the deadline with it where it is soon enough.

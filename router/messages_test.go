@@ -48,10 +48,13 @@ func (m messages) stream() []byte {
 	return m.message(wire.Result, 20, wire.Exception, wire.ItemStream).Bytes()
 }
 
+// ownSeq is the sequence number of the session's own PINGs.
+const ownSeq = 0x5049
+
 // ownPong answers a PING of the session's own.
 func (m messages) ownPong() []byte {
 	pong := m.message(wire.Ping, 4)
-	pong.Head.Seq = 0x5049
+	pong.Head.Seq = ownSeq
 	return pong.Bytes()
 }
 

@@ -98,6 +98,9 @@ func (h *harness) do(a router.Action) {
 		if !h.late {
 			h.t.Fatalf("operation %d after Close", a.Op)
 		}
+		if a.Op == router.Send && a.Port != router.Client {
+			h.send(a)
+		}
 		return
 	}
 	switch a.Op {

@@ -188,6 +188,9 @@ func TestUnsentText(t *testing.T) {
 		if got := string(h.lines[router.Client].got.bytes); !strings.Contains(got, test.want+where) {
 			t.Errorf("%v: told %q", test.err, got)
 		}
+		if got := h.session.Summary().Endpoint; got != "" {
+			t.Errorf("the log would say it had been %s", got)
+		}
 		h.finish()
 	}
 }

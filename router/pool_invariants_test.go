@@ -31,7 +31,7 @@ func (h *harness) checkPooled(sum *router.Summary, state router.State) {
 	if int(sum.Calls) != h.begun+h.unsendable() {
 		h.t.Fatalf("%d requests begun and %d not sent, counted %d", h.begun, h.unsendable(), sum.Calls)
 	}
-	if state != router.Idle || len(h.todos) > 0 || h.resumed || h.behind || client.again {
+	if state != router.Idle || len(h.todos) > 0 || h.resumed || h.behind || h.unshipped || client.again {
 		return
 	}
 	if lease == nil && !client.failed {
@@ -65,12 +65,14 @@ func (h *harness) checkParting(l *line, lease *backend.Lease, o backend.Outcome)
 	last := func() wire.Head { return l.got.heads[len(l.got.heads)-1] }
 	good := true
 	switch o {
-	case backend.Served, backend.Spent:
+	case backend.Served:
 		good = clean && owed == 0 && wrote
+	case backend.Spent:
+		good = clean && wrote
 	case backend.Cancelled:
 		good = clean && !wrote
 	case backend.Resting:
-		good = clean && owed > 0 && last().Type == wire.Ping && isOneway(&l.got.heads[len(l.got.heads)-2])
+		good = clean && owed >= 0 && last().Type == wire.Ping && isOneway(&l.got.heads[len(l.got.heads)-2])
 	case backend.Abandoned:
 		good = l.got.left == 0 && !l.pooled.torn && wrote
 	case backend.Torn:

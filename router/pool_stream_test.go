@@ -47,6 +47,13 @@ func TestPoolStreams(t *testing.T) {
 				step{says(invoke), "to leg 3: INVOKE", router.Waiting},
 				step{answers(m.ownPong(), stream), "to client: RESULT", router.Idle},
 				step{clientEOF, "release leg 3 as spent; close", router.Closed})},
+			{name: "behind a oneway, the daemon answers no PING of ours", reason: router.ReasonClientClosed, calls: "ok=2 oneway=1", steps: inPool(m,
+				step{says(m.oneway()), "to leg 2: INVOKE; to leg 2: PING; release leg 2 as resting", router.Idle},
+				step{says(invoke), "to leg 3: INVOKE", router.Waiting},
+				step{answers(stream), "to client: RESULT", router.Idle},
+				step{says(m.ownPong()), "to leg 3: PING", router.Waiting}, // the client's, which looks like ours
+				step{answers(m.ownPong()), "to client: PING", router.Idle},
+				step{clientEOF, "release leg 3 as spent; close", router.Closed})},
 			{name: "as many are held as may be", first: streaming, reason: router.ReasonAborted, calls: "ok=2", steps: refusedPin},
 			{name: "as many were held", first: streaming, reason: router.ReasonClientReset, calls: "ok=3", steps: append(refusedPin,
 				step{func(h *harness) { h.w.all[0].resets(router.Client) }, "", router.Idle},

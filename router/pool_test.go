@@ -31,14 +31,14 @@ type shared struct {
 	port   router.Port
 	began  int  // how much was written to it before the lease
 	torn   bool // a part of a message was
-	stray  bool // it sent what nobody asked for
+	number int  // in the order in which they were leased
 }
 
 // line gives the line of a pooled connection.
 func (w *world) line(c *backend.Conn) *line {
 	l := w.lines[c]
 	if l == nil {
-		l = &line{pooled: &shared{w: w, conn: c}}
+		l = &line{pooled: &shared{w: w, conn: c, number: len(w.lines)}}
 		w.lines[c] = l
 	}
 	return l
@@ -120,12 +120,12 @@ func (h *harness) holds(l *line) bool {
 func (l *line) unheld() {
 	conn, b := l.pooled.conn, l.sent[l.consumed:l.arrived]
 	h, err := wire.ParseHead(b)
+	l.need = 0
 	switch {
 	case conn.Haunting():
 		l.consumed = l.arrived
 	case errors.Is(err, wire.ErrShort):
 	case err != nil, h.Type != wire.Ping, h.Len() > router.MaxPong:
-		l.pooled.stray = true
 		l.ends(errReset)
 	case int64(len(b)) < h.Len():
 	default:
@@ -166,11 +166,13 @@ func (h *harness) keep(p router.Port, b []byte) (begun int) {
 // writeKept: it reads.
 func (h *harness) writeKept() {
 	c := &h.crowd
+	if port, lease := h.session.Leg(); lease == nil || port != c.keptFor {
+		h.tears() // it was given up meanwhile
+		return
+	}
 	b := c.kept
 	c.kept = nil
-	if port, lease := h.session.Leg(); lease != nil && port == c.keptFor {
-		h.write(c.keptFor, b)
-	}
+	h.write(c.keptFor, b)
 }
 
 // tears: it has read a part.
@@ -218,6 +220,8 @@ func (h *harness) sendsToPool(a router.Action) bool {
 	case l.pooled == nil:
 		return false
 	case l.over || l.failed:
+		l.over = true // by ourselves, so its reader says nothing
+		l.pooled.conn.Ended()
 		h.session.WriteFailed(h.now, a.Port, errPipe)
 		h.nested()
 		return true

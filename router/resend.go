@@ -27,7 +27,7 @@ func (s *Session) Unwritten(p Port) bool {
 	s.summary.Calls--
 	s.onewaysUnshipped, s.sendOneway = 0, false
 	s.requestLeft, s.unshipped = 0, false
-	k.fresh, k.unwritten, k.replay = false, 0, nil
+	k.fresh, k.replay = false, nil
 	k.waiting, s.paused = true, true
 	s.unhold(backend.Torn) // whatever is wrong with the connection, nobody else is to have it
 	s.acquireAgain()
@@ -42,7 +42,6 @@ func (s *Session) wrote() {
 	}
 	k.fresh = false
 	s.countRequest(k.unwritten)
-	k.unwritten = 0
 	if s.route.Idempotent {
 		s.route.Cluster.Earn()
 	}
