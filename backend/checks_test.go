@@ -147,9 +147,9 @@ func TestCheckWhileBusy(t *testing.T) {
 		m.be(pyrotest.Silence)
 		for range 60 {
 			l := c.must(t)
-			time.Sleep(900 * time.Millisecond)
+			time.Sleep(10 * time.Millisecond)
 			l.Done(Served)
-			time.Sleep(100 * time.Millisecond)
+			time.Sleep(990 * time.Millisecond)
 		}
 		if state, why := r.state(t, addrA); state != "up" {
 			t.Errorf("it is %s: %s", state, why)

@@ -289,3 +289,81 @@ func TestPlaceInLine(t *testing.T) {
 		r.wantQuiet(t)
 	})
 }
+
+// TestFilled: what a refusal teaches about a daemon, and what growth does.
+func TestFilled(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		cfg := pooling(addrA)
+		cfg.MaxConnections = 8
+		r := newRigWith(cfg)
+		e := r.members[0]
+		now := time.Now()
+		e.conns, e.active = 4, 4
+		for range 20 { // they were opened together
+			r.filled(e, false)
+		}
+		if e.full.ceiling != 4 || e.full.backoff != 5*time.Millisecond || !e.full.settle.Equal(now.Add(5*time.Millisecond)) {
+			t.Errorf("after a burst: %+v", e.full)
+		}
+		at := func(wait time.Duration) (grow bool) {
+			time.Sleep(wait)
+			return r.mayGrow(e, true, time.Now())
+		}
+		if at(4*time.Millisecond) || !at(time.Millisecond) {
+			t.Error("it may not grow just when it is due")
+		}
+		e.opening = 1
+		if at(0) {
+			t.Error("it may grow while a connection is being opened")
+		}
+		e.opening, e.conns = 0, 5
+		if at(0) {
+			t.Error("it may grow by two")
+		}
+		e.conns = 4
+		r.filled(e, true)
+		if e.full.ceiling != 4 || e.full.lag != time.Millisecond || e.full.backoff != 5*time.Millisecond {
+			t.Errorf("after a replacement was refused: %+v", e.full)
+		}
+		for _, want := range []time.Duration{10, 20, 40, 80, 160, 320, 500, 500} {
+			time.Sleep(time.Second)
+			r.filled(e, false)
+			if e.full.backoff != want*time.Millisecond {
+				t.Errorf("backoff is %v, want %v ms", e.full.backoff, int64(want))
+			}
+		}
+		r.hadRoom(e, &grant{more: true})
+		if e.full.ceiling != 5 || e.full.backoff != 0 || at(0) {
+			t.Errorf("after growth: %+v", e.full)
+		}
+		e.full.ceiling = 7
+		r.hadRoom(e, &grant{more: true})
+		if e.full.known {
+			t.Errorf("at max_connections: %+v", e.full)
+		}
+		e.conns, e.active = 0, 0
+	})
+}
+
+// TestFilledWhileWaiting: those who wait are looked at as soon as a daemon that has
+// just been full may be asked again.
+func TestFilledWhileWaiting(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRigWith(waiting(addrA, addrB))
+		r.open(t, addrA, addrB)
+		first, second := r.acquire(t, nil), r.acquire(t, nil)
+		q := newLine(t, r)
+		q.join(t.Context(), "a", &Attempt{Dialect: v502})
+		began := time.Now()
+		first.Done(Saturated) // somebody else has its thread, for a moment
+		synctest.Wait()
+		time.Sleep(10 * time.Millisecond)
+		q.want("a")
+		if took := time.Since(began); took > 10*time.Millisecond {
+			t.Errorf("after %v", took)
+		}
+		q.doneAll(1)
+		second.Done(Served)
+		r.wantQuiet(t)
+	})
+}

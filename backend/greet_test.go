@@ -3,6 +3,7 @@ package backend
 import (
 	"context"
 	"errors"
+	"net"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -121,32 +122,45 @@ func TestGreetCancelled(t *testing.T) {
 	}
 }
 
+// lastMoment is a connection whose client goes when the last byte of an answer has
+// been read.
+type lastMoment struct {
+	net.Conn
+	cancel func()
+}
+
+func (c lastMoment) Read(b []byte) (int, error) {
+	n, err := c.Conn.Read(b)
+	if c.Conn.(*pyrotest.Conn).Buffered() == 0 {
+		c.cancel()
+	}
+	return n, err
+}
+
 // TestCancelledAtTheLastMoment: a connection whose deadline was moved because its
 // client went is not for others, whatever the daemon has answered.
 func TestCancelledAtTheLastMoment(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRigWith(pooling(addrA))
+		r.daemon(t, addrA, &pyrotest.Daemon{})
 		ctx, cancel := context.WithCancel(t.Context())
-		r.daemon(t, addrA, &pyrotest.Daemon{OnConnect: func(c *pyrotest.DaemonConn, m pyrotest.Message) {
-			pyrotest.AcceptConnect(c, m)
-			cancel()
-		}})
-		for range 20 {
-			c := r.newClient(v502, "x")
-			l, err := r.Acquire(ctx, c.a)
-			switch {
-			case err == nil:
-				if _, err := c.on(l); err != nil {
-					t.Errorf("a connection of no use was given out: %v", err)
-				}
-			case !errors.Is(err, context.Canceled):
-				t.Errorf("got %v", err)
-			}
-			c.leave()
+		r.cfg.Dialer = dialerFunc(func(ctx context.Context, network, address string) (net.Conn, error) {
+			conn, err := r.network.DialContext(ctx, network, address)
+			return lastMoment{conn, cancel}, err
+		})
+		c := r.newClient(v502, "x")
+		if l, err := r.Acquire(ctx, c.a); !errors.Is(err, context.Canceled) {
+			t.Errorf("got %+v, %v", l, err)
 		}
-		r.consistent(t)
+		c.leave()
 		r.wantQuiet(t)
 	})
+}
+
+type dialerFunc func(ctx context.Context, network, address string) (net.Conn, error)
+
+func (f dialerFunc) DialContext(ctx context.Context, network, address string) (net.Conn, error) {
+	return f(ctx, network, address)
 }
 
 // TestTurnsOfCalls: endpoints have their turns, although a lease is first tried to

@@ -211,6 +211,11 @@ func TestSigned(t *testing.T) {
 			c.mustCall(t)
 			time.Sleep(3 * time.Second)
 		}
+		again := signed(0) // byte by byte what was sent before
+		again.a.Connect = nil
+		if answer := r.Greet(again.a); answer != nil {
+			t.Error("a signed CONNECT was answered out of the cache")
+		}
 		if n := len(d.Conns()); n != 3 {
 			t.Errorf("%d connections: some were opened with a signature that was seen before", n)
 		}

@@ -99,6 +99,9 @@ func TestSetMembers(t *testing.T) {
 			t.Errorf("the call under way: %v", err)
 		}
 		r.wantMembers(t, "A done", map[string]string{addrB: "up", addrC: "up"})
+		if n := len(c.a.Handshake.said); n != 2 {
+			t.Errorf("what %d endpoints said is remembered", n)
+		}
 		if n := daemons[addrA].Open(); n != 0 {
 			t.Errorf("%d connections to A", n)
 		}
@@ -261,12 +264,23 @@ func TestDrain(t *testing.T) {
 		}
 		r.SetMembers(0, members(addrA, addrB))
 		r.wantMembers(t, "back again", map[string]string{addrA: "up", addrB: "up"})
+		for held = nil; held == nil; {
+			if l := c.must(t); l.Endpoint.Address.Addr == addrA {
+				held = l
+			} else {
+				l.Done(Served)
+			}
+		}
 		if err := r.Drain(addrA); err != nil {
 			t.Fatal(err)
 		}
-		if err := r.Undrain(addrA); err != nil {
+		r.SetMembers(0, members(addrB))
+		if err := r.Undrain(addrA); err != nil { // while it is leaving
 			t.Error(err)
 		}
+		r.SetMembers(0, members(addrA, addrB))
+		held.Done(Served)
+		r.wantMembers(t, "back at last", map[string]string{addrA: "up", addrB: "up"})
 		c.calls(t, 10, addrA, addrB)
 		c.leave()
 		r.wantQuiet(t)

@@ -139,8 +139,13 @@ func TestCancelledWaiters(t *testing.T) {
 			for i := range 4 {
 				q.join(ctx, fmt.Sprint(i), &Attempt{Dialect: v502, Nested: i%2 == 0})
 			}
-			go cancel()
+			r.Pause()
 			holder.Done(Served)
+			r.lock() // at the same moment
+			r.paused = false
+			r.serveAll()
+			cancel()
+			r.unlock()
 			q.wg.Wait()
 			for name, l := range q.leases {
 				if l != nil {
