@@ -38,6 +38,7 @@ type Cluster struct {
 	members    []*Endpoint            // those that may be chosen
 	leaving    map[*Endpoint]struct{} // those that vanished and are not done yet
 	pickers    map[wire.Dialect]balance.Picker
+	repicked   bool // others have been before those
 	asked      choice
 	panicking  bool // so few are well that all are used
 	paused     bool
@@ -75,7 +76,7 @@ func NewCluster(cfg Config) *Cluster {
 	}
 	c.asked.cluster = c
 	c.budget = newBudget(cfg.RetryBudget)
-	c.metrics.QueueLimit.Set(float64(cfg.Queue))
+	c.showLimits()
 	if len(cfg.Members) > 0 {
 		c.SetMembers(0, cfg.Members)
 	}

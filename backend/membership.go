@@ -53,7 +53,7 @@ func (c *Cluster) SetMembers(i int, members []Member) {
 	}
 	c.members = next
 	if changed || !slices.Equal(before, next) {
-		clear(c.pickers)
+		c.repick()
 	}
 	for _, e := range before {
 		if !named[e] {
@@ -143,10 +143,30 @@ func (c *Cluster) picker(d wire.Dialect) balance.Picker {
 		p = balance.NewHash(names, weights)
 	default:
 		p = balance.NewRoundRobin(weights, c.rampOf())
+		for range c.turnsTaken(len(weights)) {
+			p.Pick(0, anyone)
+		}
 	}
 	c.pickers[d] = p
 	return p
 }
+
+// repick has the pickers made anew, for other members or weights.
+func (c *Cluster) repick() {
+	c.repicked = c.repicked || len(c.pickers) > 0
+	clear(c.pickers)
+}
+
+// turnsTaken is how many turns a new round begins with: none at the start, and any
+// number after a change. With none, frequent changes would favour the first ones.
+func (c *Cluster) turnsTaken(n int) int {
+	if !c.repicked || n == 0 {
+		return 0
+	}
+	return rand.IntN(n)
+}
+
+func anyone(int) bool { return true }
 
 // load is how many calls or sessions an endpoint has, those included that were
 // given up while it was at work for us.
@@ -176,6 +196,8 @@ func (c *Cluster) weigh() {
 	now := time.Now()
 	good, all := 0, 0
 	for _, e := range c.members {
+		e.breaker.admits() // time alone may have changed it, and somebody may be looking
+		e.metrics.Draining.Set(b2f(e.drained))
 		if e.drained {
 			continue
 		}
@@ -221,11 +243,18 @@ func (c *Cluster) Reconfigure(b Balance, maxConnections, nestedReserve, maxPinne
 	}
 	c.cfg.Balance, c.cfg.MaxConnections = b, maxConnections
 	c.cfg.NestedReserve, c.cfg.MaxPinned = nestedReserve, maxPinned
-	clear(c.pickers)
+	c.showLimits()
+	c.repick()
 	for _, e := range c.members {
 		for c.overfull(e) && len(e.idle) > 0 {
 			c.discard(e.idle[0])
 		}
 	}
 	c.serveAll()
+}
+
+func (c *Cluster) showLimits() {
+	c.metrics.QueueLimit.Set(float64(c.cfg.Queue))
+	c.metrics.ConnectionsLimit.Set(float64(c.cfg.MaxConnections))
+	c.metrics.PinnedLimit.Set(float64(c.cfg.MaxPinned))
 }

@@ -150,6 +150,7 @@ func (c *Cluster) setPaused(paused bool) {
 		return
 	}
 	c.paused = paused
+	c.metrics.Paused.Set(b2f(paused))
 	c.serveAll()
 	c.note(func() { c.log.Info("cluster paused or resumed by an operator", zap.Bool("paused", paused)) })
 }

@@ -12,6 +12,8 @@ var (
 // connecting.
 type clusterVecs struct {
 	members, healthy, panicking      *prometheus.GaugeVec
+	paused, draining                 *prometheus.GaugeVec
+	connectionsLimit, pinnedLimit    *prometheus.GaugeVec
 	queued, queueLimit               *prometheus.GaugeVec
 	queueWait, checkDuration         *prometheus.HistogramVec
 	queueRefused, handshakeHits      *prometheus.CounterVec
@@ -36,6 +38,9 @@ func newClusterVecs(counter counterMaker, gauge gaugeMaker, times timesMaker) cl
 		members:          gauge("cluster_endpoints", "Endpoints of the cluster.", "cluster"),
 		healthy:          gauge("cluster_endpoints_healthy", "Endpoints that are neither down nor ejected nor draining.", "cluster"),
 		panicking:        gauge("cluster_panic", "1 while fewer of the endpoints are healthy than panic_threshold asks for, so that all are used.", "cluster"),
+		paused:           gauge("cluster_paused", "1 while an operator keeps calls and clients in the queue.", "cluster"),
+		connectionsLimit: gauge("endpoint_connections_limit", "The most connections to each endpoint: max_connections; 0 is no limit.", "cluster"),
+		pinnedLimit:      gauge("endpoint_pinned_limit", "The most connections of each endpoint that streams may hold: max_pinned.", "cluster"),
 		queued:           gauge("queue_length", "Calls and clients waiting for an endpoint with room.", "cluster"),
 		queueLimit:       gauge("queue_limit", "The most that may wait: the cluster's queue.", "cluster"),
 		queueWait:        times("queue_wait_seconds", "Time that calls and clients waited, of those that had to, whether they got an endpoint or not.", waitBuckets, "cluster"),
@@ -51,6 +56,7 @@ func newClusterVecs(counter counterMaker, gauge gaugeMaker, times timesMaker) cl
 		ghosts:             gauge("endpoint_ghosts", "Calls given up that the endpoint may still be executing.", "cluster", "endpoint"),
 		pinned:             gauge("endpoint_pinned", "Connections held by clients' streams.", "cluster", "endpoint"),
 		up:                 gauge("endpoint_up", "1 unless active health checks found the endpoint down.", "cluster", "endpoint"),
+		draining:           gauge("endpoint_draining", "1 while an operator lets nothing new go to the endpoint.", "cluster", "endpoint"),
 		ejected:            gauge("endpoint_ejected", "1 while the endpoint is ejected for its failures.", "cluster", "endpoint"),
 		breakerState:       gauge("endpoint_breaker_state", "1 for the state that the endpoint's breaker is in, 0 for the others.", "cluster", "endpoint", "state"),
 		saturated:          counter("endpoint_saturated_total", "Times that the endpoint had no free workers.", "cluster", "endpoint"),
@@ -65,6 +71,9 @@ func newClusterVecs(counter counterMaker, gauge gaugeMaker, times timesMaker) cl
 // Cluster counts what happens in one cluster.
 type Cluster struct {
 	Members, Healthy, Panic     prometheus.Gauge
+	Paused                      prometheus.Gauge
+	ConnectionsLimit            prometheus.Gauge
+	PinnedLimit                 prometheus.Gauge
 	Queued, QueueLimit          prometheus.Gauge
 	QueueWait                   prometheus.Observer
 	QueueFull, QueueTimeouts    prometheus.Counter
@@ -81,6 +90,9 @@ func (s *Set) Cluster(name string) *Cluster {
 		Members:          v.members.WithLabelValues(name),
 		Healthy:          v.healthy.WithLabelValues(name),
 		Panic:            v.panicking.WithLabelValues(name),
+		Paused:           v.paused.WithLabelValues(name),
+		ConnectionsLimit: v.connectionsLimit.WithLabelValues(name),
+		PinnedLimit:      v.pinnedLimit.WithLabelValues(name),
 		Queued:           v.queued.WithLabelValues(name),
 		QueueLimit:       v.queueLimit.WithLabelValues(name),
 		QueueWait:        v.queueWait.WithLabelValues(name),

@@ -14,7 +14,7 @@ type Endpoint struct {
 	cluster, endpoint string
 
 	Connections, Leases, Ghosts     prometheus.Gauge
-	Pinned, Up, Ejected             prometheus.Gauge
+	Pinned, Up, Ejected, Draining   prometheus.Gauge
 	Saturated, Ejections, Explained prometheus.Counter
 
 	failures      map[ConnectFailure]prometheus.Counter
@@ -40,6 +40,7 @@ func (s *Set) Endpoint(cluster, endpoint string) *Endpoint {
 		Pinned:      v.pinned.WithLabelValues(cluster, endpoint),
 		Up:          v.up.WithLabelValues(cluster, endpoint),
 		Ejected:     v.ejected.WithLabelValues(cluster, endpoint),
+		Draining:    v.draining.WithLabelValues(cluster, endpoint),
 		Saturated:   v.saturated.WithLabelValues(cluster, endpoint),
 		Ejections:   v.ejections.WithLabelValues(cluster, endpoint),
 		Explained:   v.explained.WithLabelValues(cluster, endpoint),
@@ -106,7 +107,7 @@ func inc(c prometheus.Counter) {
 func (e *Endpoint) Remove() {
 	s, v := e.set, &e.set.clusters
 	for _, vec := range []interface{ DeleteLabelValues(...string) bool }{
-		s.endpoints, v.leases, v.ghosts, v.pinned, v.up, v.ejected, v.saturated, v.ejections, v.explained,
+		s.endpoints, v.leases, v.ghosts, v.pinned, v.up, v.ejected, v.draining, v.saturated, v.ejections, v.explained,
 	} {
 		vec.DeleteLabelValues(e.cluster, e.endpoint)
 	}
