@@ -18,8 +18,11 @@ const (
 	lacking   = "Consul came back without some that it had: they are kept for the grace"
 )
 
-// outage is how long Consul is away in TestConsulAway.
-const outage = 20 * time.Second
+// How long Consul is away in TestConsulAway, and then there without a service.
+const (
+	outage      = 20 * time.Second
+	emptyHanded = 5 * time.Second
+)
 
 // TestConsulAway kills Consul for a while, brings it back empty-handed, and later whole: no
 // call fails, and then the dispatcher follows what Consul says again.
@@ -59,6 +62,8 @@ func TestConsulAway(t *testing.T) {
 	if got := lastAnswer(); got <= before {
 		t.Errorf("the last answer is still at %v", got)
 	}
+	back := time.Now()
+	eventually(t, "Consul has been empty-handed for a while", func() bool { return time.Since(back) > emptyHanded })
 	l.reaches(t, "one", "two")
 
 	c.register(t, one, two)
