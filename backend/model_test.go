@@ -308,7 +308,7 @@ func (w *world) finish(stop func()) {
 // is forgotten, and in the end nothing is left.
 func FuzzCluster(f *testing.F) {
 	rnd := rand.New(rand.NewPCG(1, 2))
-	for range 200 {
+	for range 60 {
 		script := make([]byte, 200)
 		for i := range script {
 			script[i] = byte(rnd.Uint32())

@@ -12,7 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-var update = flag.Bool("update", false, "write our refusals to testdata/refusals.json, for generate.py to read")
+var update = flag.Bool("update", false, "write our messages to testdata, for generate.py to read")
 
 // hexBytes are bytes that stand as hexadecimal digits in JSON.
 type hexBytes []byte

@@ -2,11 +2,12 @@ package wire
 
 import "bytes"
 
-// Canonical gives the message, whose header is h, without what changes from one
-// handshake to the next: sequence number 0, no correlation id. The same then
+// Canonical gives the message, whole and with header h, without what changes from
+// one handshake to the next: sequence number 0, no correlation id. The same then
 // comes out of messages that say the same. A signed one (V48 with an HMAC chunk)
 // cannot be changed, and its signature may change each time: canonical is then a
-// copy of the message as it is.
+// copy of the message as it is. So it is of one whose annotations no daemon could
+// read.
 func Canonical(h *Head, message []byte) (canonical []byte, signed bool) {
 	start := h.Dialect.HeadLen()
 	annotations := message[start : start+int(h.AnnotationsLen)]

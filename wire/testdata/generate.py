@@ -1,14 +1,15 @@
 """Writes the golden files of package wire's tests with the real Pyro libraries.
 
-    go test ./wire -run TestRefusals -update    # only where refusals changed
+    go test ./wire -run 'TestRefusals|TestOwn' -update    # only where messages changed
     .venv/bin/python wire/testdata/generate.py
 
 The interpreter must have the packages of integration/requirements.txt (see
-integration/venv.sh). Two files come out:
+integration/venv.sh). Three files come out:
 
 golden.json    messages encoded by Pyro's own classes, with what was asked for
 refusals.json  the dispatcher's CONNECTFAILs, which the Go test wrote there,
                each with what Pyro reads in it
+own.json       the same of its CONNECTs, PINGs and exceptions
 """
 import json
 import os
@@ -107,8 +108,8 @@ def cases():
             yield case("hmac", hmac_key=b"secret", annotations=[("ABCD", b"value")], correlation=CORRELATION)
 
 
-def read(protocol, message):
-    """What the library's own receiving side makes of a message."""
+def receive(protocol, message):
+    """The message as the library's own receiving side has it, and its correlation id."""
     class Connection(object):
         def __init__(self):
             self.rest = message
@@ -121,16 +122,48 @@ def read(protocol, message):
     connection = Connection()
     if protocol == 48:
         msg = Pyro4.message.Message.recv(connection)
-        text = Pyro4.util.get_serializer_by_id(msg.serializer_id).deserializeData(msg.data)
         correlation = msg.annotations.get("CORR", b"").hex()
     else:
         msg = Pyro5.protocol.recv_stub(connection)
-        text = Pyro5.serializers.serializers_by_id[msg.serializer_id].loads(msg.data)
         correlation = bytes(msg.corr_id).hex() if msg.flags & Pyro5.protocol.FLAGS_CORR_ID else ""
     assert not connection.rest, "bytes after the message"
+    return msg, correlation
+
+
+def deserialize(protocol, msg):
+    if protocol == 48:
+        return Pyro4.util.get_serializer_by_id(msg.serializer_id).deserializeData(msg.data)
+    return Pyro5.serializers.serializers_by_id[msg.serializer_id].loads(msg.data)
+
+
+def read(protocol, message):
+    """What the library makes of a refusal."""
+    msg, correlation = receive(protocol, message)
+    text = deserialize(protocol, msg)
     assert isinstance(text, str), type(text)
     return {"type": TYPES[msg.type - 1], "serializer_id": msg.serializer_id, "seq": msg.seq,
             "correlation": correlation, "text": text}
+
+
+def read_own(protocol, message):
+    """What the library makes of another message of the dispatcher's: the strings of
+    a dict or an exception, and the exception's class."""
+    msg, correlation = receive(protocol, message)
+    row = {"type": TYPES[msg.type - 1], "serializer_id": msg.serializer_id, "seq": msg.seq,
+           "flags": sorted(name for name, bit in FLAGS[protocol].items() if msg.flags & bit),
+           "correlation": correlation}
+    if msg.type == Pyro5.protocol.MSG_PING:
+        row["data"] = bytes(msg.data).decode("ascii")
+        return row
+    value = deserialize(protocol, msg)
+    if isinstance(value, dict):
+        row["dict"] = value
+    else:
+        assert isinstance(value, Exception), type(value)
+        row["class"] = type(value).__module__ + "." + type(value).__name__
+        row["args"] = list(value.args)
+        assert not vars(value), vars(value)
+    return row
 
 
 def write(name, rows):
@@ -147,6 +180,11 @@ def main():
     for r in refusals:
         r["read"] = read(r["protocol"], bytes.fromhex(r["message"]))
     write("refusals.json", refusals)
+    with open(os.path.join(HERE, "own.json")) as f:
+        own = json.load(f)
+    for o in own:
+        o["read"] = read_own(o["protocol"], bytes.fromhex(o["message"]))
+    write("own.json", own)
 
 
 if __name__ == "__main__":
