@@ -31,10 +31,11 @@ type Cluster struct {
 	metrics *metrics.Cluster
 
 	mu         sync.Mutex
-	released   []*Endpoint // where something has become free
-	notes      []func()    // to be called when the lock is free
-	known      bool        // some source has told who the members are
-	bySource   [][]Member
+	released   []*Endpoint            // where something has become free
+	notes      []func()               // to be called when the lock is free
+	known      bool                   // some source has told who the members are
+	bySource   [][]Member             // nil: that source has not said anything yet
+	spoken     int                    // how many sources have
 	members    []*Endpoint            // those that may be chosen
 	leaving    map[*Endpoint]struct{} // those that vanished and are not done yet
 	pickers    map[wire.Dialect]balance.Picker
@@ -77,9 +78,7 @@ func NewCluster(cfg Config) *Cluster {
 	c.asked.cluster = c
 	c.budget = newBudget(cfg.RetryBudget)
 	c.showLimits()
-	if len(cfg.Members) > 0 {
-		c.SetMembers(0, cfg.Members)
-	}
+	c.SetMembers(0, cfg.Members)
 	return c
 }
 

@@ -21,7 +21,11 @@ func (c *Cluster) SetMembers(i int, members []Member) {
 	c.lock()
 	defer c.unlock()
 	c.known = c.known || i > 0
-	c.bySource[i] = slices.Clone(members)
+	settled := c.spoken == len(c.bySource) // what came before the last source is no news
+	if c.bySource[i] == nil {
+		c.spoken++
+	}
+	c.bySource[i] = append([]Member{}, members...)
 	old := make(map[Address]*Endpoint, len(c.members)+len(c.leaving))
 	for _, e := range c.members {
 		old[e.Address] = e
@@ -38,7 +42,7 @@ func (c *Cluster) SetMembers(i int, members []Member) {
 			e := old[m.Address]
 			switch {
 			case e == nil:
-				e = c.newEndpoint(m)
+				e = c.newEndpoint(m, settled)
 				old[m.Address] = e
 			case named[e]:
 				continue
@@ -64,7 +68,9 @@ func (c *Cluster) SetMembers(i int, members []Member) {
 	c.serveAll()
 }
 
-func (c *Cluster) newEndpoint(m Member) *Endpoint {
+// newEndpoint makes an endpoint. One that is news begins with slow start: a cluster
+// whose first members all did would serve nobody better for it.
+func (c *Cluster) newEndpoint(m Member, news bool) *Endpoint {
 	e := &Endpoint{
 		Address: m.Address,
 		metrics: c.cfg.Metrics.Endpoint(c.name, m.Address.String()),
@@ -74,7 +80,7 @@ func (c *Cluster) newEndpoint(m Member) *Endpoint {
 	}
 	_, e.drained = c.drains[e.Address]
 	e.breaker = newBreaker(c, e)
-	if len(c.members) > 0 { // one of the first is not news
+	if news {
 		e.upSince = time.Now()
 		c.note(func() { c.log.Info("endpoint added", zap.Stringer("endpoint", e.Address)) })
 	}

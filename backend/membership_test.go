@@ -10,6 +10,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/pyro-dispatch/pyro-dispatch/metrics"
 	"github.com/pyro-dispatch/pyro-dispatch/pyrotest"
 )
 
@@ -318,4 +319,31 @@ func TestReconfigure(t *testing.T) {
 		c.leave()
 		r.wantQuiet(t)
 	})
+}
+
+// TestNews: what the sources say first is not news, whichever is the first; what
+// they say later is, and begins with slow start.
+func TestNews(t *testing.T) {
+	member := func(addr string) Member { return Member{Address: Address{Network: "tcp", Addr: addr}} }
+	c := NewCluster(Config{
+		Name: "lab", Members: []Member{member(addrA)}, Sources: []Source{nil, nil},
+		Metrics: metrics.New(metrics.Build{}), SlowStart: time.Minute,
+	})
+	ramping := func() (addrs []string) {
+		for _, e := range c.members {
+			if !e.upSince.IsZero() {
+				addrs = append(addrs, e.Address.Addr)
+			}
+		}
+		return addrs
+	}
+	c.SetMembers(2, []Member{member(addrB)})
+	c.SetMembers(1, []Member{member(addrC)})
+	if got := ramping(); got != nil {
+		t.Errorf("slow start of %v, which were there first", got)
+	}
+	c.SetMembers(1, []Member{member(addrC), member(addrD)})
+	if got := ramping(); !slices.Equal(got, []string{addrD}) {
+		t.Errorf("slow start of %v, want that of the new one", got)
+	}
 }
