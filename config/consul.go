@@ -55,7 +55,9 @@ type Discover struct {
 	// the patterns of the route (without it, the service's name), `pyro-mode`,
 	// `pyro-balance`, `pyro-max-connections` and `pyro-dialect`. All else has its
 	// default. What is in conflict with this file is left out and logged. Without
-	// a tag, nothing is discovered.
+	// a tag, nothing is discovered. Each service takes a connection to Consul's
+	// agent, which grants a client 200 (`http_max_conns_per_client`): give it more
+	// for more services.
 	Tag string `yaml:"tag"`
 }
 
