@@ -44,6 +44,9 @@ type setup struct {
 	BufferMemory   int64         // 16 MiB where 0
 	DrainTimeout   time.Duration // a minute where 0
 	ConnectTimeout time.Duration // 5 s where 0
+	Call           bool          // the route is of mode call
+	Route          func(*router.Route)
+	Cluster        func(*backend.Config)
 	// Serve is what the server is expected to return.
 	Serve error
 }
@@ -65,9 +68,12 @@ type rig struct {
 	logs  *observer.ObservedLogs
 	set   *metrics.Set
 
-	cancel context.CancelFunc
-	served chan error
-	once   sync.Once
+	cluster *backend.Cluster
+	tended  chan struct{} // closed when the cluster's Run has ended
+	cancel  context.CancelFunc
+	leave   context.CancelFunc // ends the cluster's Run
+	served  chan error
+	once    sync.Once
 }
 
 func start(tb testing.TB, tr transport, s setup) *rig {
@@ -100,6 +106,14 @@ func start(tb testing.TB, tr transport, s setup) *rig {
 	})
 	ctx, cancel := context.WithCancel(context.Background())
 	r.cancel = cancel
+	clusterCtx, leave := context.WithCancel(context.Background())
+	r.leave, r.tended = leave, make(chan struct{})
+	go func() {
+		defer close(r.tended)
+		if s.Call || s.Cluster != nil {
+			r.cluster.Run(clusterCtx)
+		}
+	}()
 	go func() { r.served <- server.Serve(ctx) }()
 	tb.Cleanup(r.stop)
 	return r
@@ -175,17 +189,30 @@ func (r *rig) table() func() *router.Table {
 	for _, a := range r.setup.Endpoints {
 		add(a, 0)
 	}
-	cluster := backend.NewCluster(backend.Config{
+	config := backend.Config{
 		Name:           "cluster",
 		Members:        endpoints,
 		Retries:        -1,
 		ConnectTimeout: r.setup.ConnectTimeout,
 		Dialer:         r.setup.Back,
 		Metrics:        r.set,
-	})
-	table := router.NewTable([]*router.Route{{
-		Name: "route", Cluster: cluster, Calls: r.set.Calls("route", "cluster"),
-	}})
+	}
+	route := &router.Route{Name: "route", Calls: r.set.Calls("route", "cluster")}
+	if r.setup.Call {
+		route.Mode, route.ShareHandshake, route.StreamIdleTime = router.ModeCall, true, 10*time.Minute
+		config.Adopt, config.GhostTimeout = relay.Adopt, time.Minute
+		config.MaxConnections, config.MaxPinned = 4, 2
+		config.Queue, config.QueueTimeout = 1024, r.patience()
+	}
+	if r.setup.Cluster != nil {
+		r.setup.Cluster(&config)
+	}
+	if r.setup.Route != nil {
+		r.setup.Route(route)
+	}
+	r.cluster = backend.NewCluster(config)
+	route.Cluster = r.cluster
+	table := router.NewTable([]*router.Route{route})
 	return func() *router.Table { return table }
 }
 
@@ -231,7 +258,18 @@ func (r *rig) stop() {
 		case <-time.After(r.setup.DrainTimeout + r.patience()):
 			r.Fatal("Serve does not return")
 		}
-		for _, gauge := range []string{"sessions", "calls_in_flight", "endpoint_connections", "buffer_memory_bytes"} {
+		r.leave()
+		<-r.tended
+		if r.setup.Call {
+			for _, d := range r.setup.Daemons { // what is idle is closed, and ghosts end with their daemons
+				d.Close()
+			}
+			r.waitValue(0, "endpoint_connections")
+		}
+		for _, gauge := range []string{
+			"sessions", "calls_in_flight", "endpoint_connections", "buffer_memory_bytes",
+			"endpoint_leases", "endpoint_ghosts", "endpoint_pinned", "queue_length",
+		} {
 			if v := r.value(gauge); v != 0 {
 				r.Errorf("%s is %v at the end", gauge, v)
 			}

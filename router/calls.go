@@ -17,6 +17,7 @@ type call struct {
 	correlation    [16]byte
 	hasCorrelation bool
 	kind           wire.Type
+	seq            uint16
 	failure        error // why it could not be sent, where that is known
 }
 

@@ -95,7 +95,7 @@ func (s *Session) nextRequest(now time.Duration, b []byte, t *Taken) (int64, Rea
 	}
 	s.patience = s.env.RequestTime // for the next one
 	annotations, _ := split(&h, b)
-	c := call{kind: h.Type}
+	c := call{kind: h.Type, seq: h.Seq}
 	if c.correlation, c.hasCorrelation, err = wire.Correlation(&h, annotations); err != nil {
 		s.blame(err)
 		return 0, ReasonAnnotations

@@ -192,10 +192,9 @@ func FuzzCrowd(f *testing.F) {
 	for seed := range uint64(20) {
 		f.Add(crowdScript(seed))
 	}
-	w := newPool(2, crowdConfig)
 	f.Fuzz(func(t *testing.T, b []byte) {
 		if len(b) <= 4096 {
-			playCrowd(t, w.again(), b)
+			playCrowd(t, newPool(2, crowdConfig), b)
 		}
 	})
 }

@@ -148,6 +148,9 @@ func (s *Session) nextReply(h *wire.Head) error {
 		return fmt.Errorf("%w: %d bytes", errReplySize, h.BodyLen())
 	case !s.expects(h.Type):
 		return fmt.Errorf("%w: %s", errUnexpected, h.Type)
+	case s.pooled != nil && h.Seq != s.calls.oldest().seq:
+		// It may be another client's. (Clients look at it as well.)
+		return fmt.Errorf("%w: sequence number %d, not %d", errUnexpected, h.Seq, s.calls.oldest().seq)
 	}
 	s.replyFlags = *h
 	s.replyLeft = h.Len()

@@ -98,8 +98,11 @@ func (h *harness) do(a router.Action) {
 		if !h.late {
 			h.t.Fatalf("operation %d after Close", a.Op)
 		}
-		if a.Op == router.Send && a.Port != router.Client {
+		switch {
+		case a.Op == router.Send && a.Port != router.Client:
 			h.send(a)
+		case a.Op == router.Send && h.countsAsReply(a.Bytes):
+			h.own -= len(a.Bytes) // counted, and in vain
 		}
 		return
 	}
@@ -150,8 +153,7 @@ func (h *harness) send(a router.Action) {
 	if a.Port != router.Client {
 		return
 	}
-	head, _ := wire.ParseHead(a.Bytes)
-	if head.Type != wire.ConnectOK && h.session.Summary().Reason != router.ReasonRefused {
+	if !h.countsAsReply(a.Bytes) {
 		h.own += len(a.Bytes)
 	}
 	if h.slow {
@@ -160,6 +162,12 @@ func (h *harness) send(a router.Action) {
 	}
 	h.session.Sent(h.now, router.Client)
 	h.nested()
+}
+
+// countsAsReply: the session sends the client what a daemon has said.
+func (h *harness) countsAsReply(b []byte) bool {
+	head, _ := wire.ParseHead(b)
+	return head.Type == wire.ConnectOK || h.session.Summary().Reason == router.ReasonRefused
 }
 
 // nested carries out what an event has brought about that came of an action.

@@ -93,12 +93,19 @@ func TestPoolCalls(t *testing.T) {
 			// Bad replies.
 			{name: "PING for an INVOKE", reason: router.ReasonGarbled, err: errors.New("message out of turn"), calls: "backend_protocol_error=1",
 				failures: []string{"INVOKE backend_protocol_error"}, steps: inPool(m, call,
-					step{answers(m.ping()), "release leg 2 as garbled; end client", router.Lingering})},
+					step{answers(m.ping()), "free leg 2 as garbled; end client", router.Lingering})},
+			{name: "another call's reply", reason: router.ReasonGarbled, err: errors.New("sequence number 8, not 7"), calls: "backend_protocol_error=1",
+				failures: []string{"INVOKE backend_protocol_error"}, steps: inPool(m, call,
+					step{answers(m.otherSeq(m.message(wire.Result, 50))), "free leg 2 as garbled; end client", router.Lingering})},
+			{name: "another PING's answer", reason: router.ReasonGarbled, err: errors.New("message out of turn"), calls: "backend_protocol_error=1",
+				failures: []string{"PING backend_protocol_error"}, steps: inPool(m,
+					step{says(m.ping()), "to leg 2: PING", router.Waiting},
+					step{answers(m.otherSeq(m.message(wire.Ping, 4))), "free leg 2 as garbled; end client", router.Lingering})},
 			{name: "garbage for a reply", reason: router.ReasonGarbled, err: wire.ErrNotPyro, calls: "backend_protocol_error=1",
 				failures: []string{"INVOKE backend_protocol_error"}, steps: inPool(m, call,
-					step{answers(m.garbage()), "release leg 2 as garbled; end client", router.Lingering})},
+					step{answers(m.garbage()), "free leg 2 as garbled; end client", router.Lingering})},
 			{name: "garbage behind a reply", reason: router.ReasonAborted, calls: "ok=1", steps: inPool(m, call,
-				step{answers(result, m.garbage()), "to client: RESULT; release leg 2 as garbled", router.Idle})},
+				step{answers(result, m.garbage()), "to client: RESULT; free leg 2 as garbled", router.Idle})},
 			{name: "a second reply, to nobody", reason: router.ReasonAborted, calls: "ok=1", steps: inPool(m, call, reply,
 				step{answers(result), "", router.Idle},
 				step{says(invoke), "pause; acquire leg 3", router.Acquiring})},
@@ -221,18 +228,18 @@ func TestPoolSigned(t *testing.T) {
 			step{answers(result), "to client: RESULT; free leg 2 as served", router.Idle})},
 		{name: "no other call", reason: router.ReasonAborted, calls: "oneway=1", steps: begin(
 			step{waits(streamIdleTime - 1), "", router.Idle},
-			step{waits(1), "release leg 2 as abandoned", router.Idle})},
+			step{waits(1), "free leg 2 as abandoned", router.Idle})},
 		{name: "the client leaves", reason: router.ReasonClientClosed, calls: "oneway=1", steps: begin(
-			step{clientEOF, "release leg 2 as abandoned; close", router.Closed})},
+			step{clientEOF, "free leg 2 as abandoned; close", router.Closed})},
 		{name: "a stream", reason: router.ReasonClientClosed, calls: "ok=1 oneway=2", steps: begin(
 			step{says(invoke), "to leg 2: INVOKE", router.Waiting},
 			step{answers(signed(m.message(wire.Result, 20, wire.ItemStream))), "to client: RESULT", router.Idle},
 			step{says(oneway), "to leg 2: INVOKE", router.Idle},
-			step{clientEOF, "release leg 2 as spent; close", router.Closed})},
+			step{clientEOF, "free leg 2 as spent; close", router.Closed})},
 		{name: "as many are held as may be", alter: noPins, reason: router.ReasonAborted, calls: "oneway=1", steps: []step{
 			{says(connect), "acquire leg 1", router.Acquiring},
 			{connects, "free leg 1 as served; to client: CONNECTOK", router.Idle},
-			{says(oneway), "to leg 2: INVOKE; release leg 2 as abandoned", router.Idle}}},
+			{says(oneway), "to leg 2: INVOKE; free leg 2 as abandoned", router.Idle}}},
 	}
 	for _, s := range scenarios {
 		s.call = true

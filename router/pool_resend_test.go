@@ -16,7 +16,7 @@ func TestPoolResends(t *testing.T) {
 		half := m.d.HeadLen() + 10
 		call := step{says(invoke), "to leg 2: INVOKE", router.Waiting}
 		resent := []step{
-			{legEOF, "release leg 2 as broken; acquire leg 3", router.Waiting},
+			{legEOF, "free leg 2 as broken; acquire leg 3", router.Waiting},
 			{connects, "to leg 3: INVOKE", router.Waiting},
 		}
 		reply := step{answers(result), "to client: RESULT; free leg 3 as served", router.Idle}
@@ -34,17 +34,17 @@ func TestPoolResends(t *testing.T) {
 			with(scenario{name: "EOF", reason: router.ReasonAborted, calls: "ok=1", steps: inPool(m, call, resent[0], resent[1], reply)}),
 			with(scenario{name: "reset, the client has half-closed", reason: router.ReasonClientClosed, calls: "ok=1", steps: inPool(m, call,
 				step{clientEOF, "", router.Waiting},
-				step{legReset, "release leg 2 as broken; acquire leg 3", router.Waiting}, resent[1],
+				step{legReset, "free leg 2 as broken; acquire leg 3", router.Waiting}, resent[1],
 				step{answers(result), "to client: RESULT; free leg 3 as served; close", router.Closed})}),
 			with(scenario{name: "while it is being written", reason: router.ReasonAborted, calls: "ok=1", steps: inPool(m,
 				step{deafens, "", router.Idle},
 				step{says(invoke), "to leg 2, perhaps", router.Sending},
-				step{legReset, "release leg 2 as broken; acquire leg 3", router.Waiting},
+				step{legReset, "free leg 2 as broken; acquire leg 3", router.Waiting},
 				step{ships, "", router.Waiting}, resent[1], reply)}),
 			with(scenario{name: "a part was written", reason: router.ReasonAborted, calls: "ok=1", steps: inPool(m,
 				step{deafens, "", router.Idle},
 				step{says(invoke), "to leg 2, perhaps", router.Sending},
-				step{legUnwritable, "release leg 2 as broken; acquire leg 3", router.Waiting},
+				step{legUnwritable, "free leg 2 as broken; acquire leg 3", router.Waiting},
 				step{func(h *harness) { h.deaf = false; h.connects() }, "to leg 3: INVOKE", router.Waiting}, reply)}),
 			with(scenario{name: "the next connection is dead", reason: router.ReasonBackendClosed, calls: "backend_closed=1", steps: inPool(m, call, resent[0],
 				step{func(h *harness) { h.lazy = true; h.connects() }, "", router.Waiting},
@@ -53,7 +53,7 @@ func TestPoolResends(t *testing.T) {
 					h.w.line(lease.Conn).ends(nil)
 					h.lazy = false
 					h.carryOut(dialing)
-				}, "release leg 3 as broken; acquire leg 4", router.Waiting},
+				}, "free leg 3 as broken; acquire leg 4", router.Waiting},
 				step{lacks(backend.ErrQueueFull), "end client", router.Lingering}), failures: failed, err: backend.ErrQueueFull}),
 			with(scenario{name: "what waits goes on waiting", reason: router.ReasonAborted, calls: "ok=2", steps: inPool(m,
 				step{says(invoke, invoke), "to leg 2: INVOKE; pause", router.Waiting}, resent[0], resent[1],
@@ -72,24 +72,24 @@ func TestPoolResends(t *testing.T) {
 			with(scenario{name: "not once the reply has begun", reason: router.ReasonBackendClosed, calls: "backend_closed=1", failures: failed,
 				steps: inPool(m, call,
 					step{answers(result[:half]), "to client: part of RESULT", router.Replying},
-					step{legEOF, "release leg 2 as broken; end client", router.Lingering})}),
+					step{legEOF, "free leg 2 as broken; end client", router.Lingering})}),
 			with(scenario{name: "not a large one", reason: router.ReasonBackendClosed, calls: "backend_closed=1", failures: failed,
 				steps: inPool(m, step{says(m.big()), "to leg 2: INVOKE", router.Waiting},
-					step{legEOF, "release leg 2 as broken; end client", router.Lingering})}),
+					step{legEOF, "free leg 2 as broken; end client", router.Lingering})}),
 			with(scenario{name: "not a PING", reason: router.ReasonBackendClosed, calls: "backend_closed=1", failures: []string{"PING backend_closed"},
 				steps: inPool(m, step{says(m.ping()), "to leg 2: PING", router.Waiting},
-					step{legEOF, "release leg 2 as broken; end client", router.Lingering})}),
+					step{legEOF, "free leg 2 as broken; end client", router.Lingering})}),
 			with(scenario{name: "not for a client that is gone", reason: router.ReasonBackendClosed, err: errPipe, calls: "backend_closed=1", failures: failed,
 				steps: inPool(m, call,
 					step{clientUnwritable, "", router.Waiting},
-					step{legEOF, "release leg 2 as broken; close", router.Closed})}),
+					step{legEOF, "free leg 2 as broken; close", router.Closed})}),
 			with(scenario{name: "not when the answer is garbage", reason: router.ReasonGarbled, err: wire.ErrNotPyro, calls: "backend_protocol_error=1",
 				failures: []string{"INVOKE backend_protocol_error"},
-				steps:    inPool(m, call, step{answers(m.garbage()), "release leg 2 as garbled; end client", router.Lingering})}),
+				steps:    inPool(m, call, step{answers(m.garbage()), "free leg 2 as garbled; end client", router.Lingering})}),
 			{name: "not without a budget", setup: idempotent, reason: router.ReasonBackendClosed, calls: "backend_closed=1", failures: failed,
-				steps: inPool(m, call, step{legEOF, "release leg 2 as broken; end client", router.Lingering})},
+				steps: inPool(m, call, step{legEOF, "free leg 2 as broken; end client", router.Lingering})},
 			{name: "not without leave", alter: budget(20), reason: router.ReasonBackendClosed, calls: "backend_closed=1", failures: failed,
-				steps: inPool(m, call, step{legEOF, "release leg 2 as broken; end client", router.Lingering})},
+				steps: inPool(m, call, step{legEOF, "free leg 2 as broken; end client", router.Lingering})},
 		}
 	})
 }

@@ -31,7 +31,7 @@ type shared struct {
 	port   router.Port
 	began  int  // how much was written to it before the lease
 	torn   bool // a part of a message was
-	number int  // in the order in which they were leased
+	number int  // in the order in which they were opened
 }
 
 // line gives the line of a pooled connection.

@@ -64,7 +64,7 @@ func (s *Session) restedPooled(now time.Duration) {
 		p.unsure = true
 		s.hold(now)
 	default:
-		s.release(backend.Abandoned)
+		s.giveBack(backend.Abandoned)
 	}
 	s.resume()
 }
@@ -99,11 +99,11 @@ func (s *Session) unhold(o backend.Outcome) {
 		s.legBroken = false
 		s.disarm()
 	}
-	s.release(o)
+	s.giveBack(o)
 }
 
-// giveBack ends the lease as soon as the event has been dealt with, without an
-// Action: it happens once a call.
+// giveBack ends the lease as soon as the event has been dealt with, and not by an
+// Action: until that is carried out the client may have begun another call.
 func (s *Session) giveBack(o backend.Outcome) {
 	s.pooled.freed, s.pooled.freedAs = s.lease, o
 	s.lease, s.leg = nil, 0
@@ -122,7 +122,7 @@ func (s *Session) Freed() (*backend.Lease, backend.Outcome) {
 	return l, p.freedAs
 }
 
-// release ends the lease behind what is to be written before.
+// release ends the lease behind what is to be written to it before.
 func (s *Session) release(o backend.Outcome) {
 	s.do(Action{Op: Release, Port: s.leg, Lease: s.lease, Outcome: o})
 	s.lease, s.leg = nil, 0

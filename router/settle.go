@@ -80,6 +80,8 @@ func (s *Session) settle(now time.Duration, r Reason, o backend.Outcome) {
 	}
 	s.requestLeft, s.replyLeft, s.sendOneway, s.unshipped = 0, 0, false, false
 	switch {
+	case s.lease != nil && s.pooled != nil:
+		s.giveBack(o)
 	case s.lease != nil:
 		s.do(Action{Op: Release, Port: s.leg, Lease: s.lease, Outcome: o})
 		s.lease = nil

@@ -128,7 +128,7 @@ func (w *world) again() *world {
 		fresh.lines = map[*backend.Conn]*line{}
 		fresh.route.Mode, fresh.route.ShareHandshake, fresh.route.StreamIdleTime = router.ModeCall, true, streamIdleTime
 		c.Dialer = answering{w.dialer, &fresh}
-		c.Adopt = func(conn *backend.Conn) { conn.Reader = fresh.lines }
+		c.Adopt = func(conn *backend.Conn) { conn.Reader = fresh.line(conn) }
 		c.GhostTimeout = time.Hour
 		c.MaxPinned = 1
 		if w.alter != nil {
