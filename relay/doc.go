@@ -21,6 +21,13 @@
 // action) makes it leave the callback first. Other connections (TLS, other
 // systems, in-memory ones in tests) are read with plain Read.
 //
+// In mode call the leg's goroutine lives only while an endpoint is being found.
+// A pooled connection has a goroutine of its own, its reader, from the end of its
+// handshake to its own end: it shows what comes to whichever session holds the
+// connection, and deals by itself with what comes while none does. A session may
+// have given the connection back when bytes for it come up: under the session's
+// lock that can be seen, and the bytes are nobody's then.
+//
 // Idle sessions hold no buffer and, on Linux, no goroutine. Incomplete messages of
 // clients are kept in memory charged to two accounts for the whole process, one
 // for CONNECTs and one for requests.

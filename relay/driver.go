@@ -145,7 +145,7 @@ func (d *driver) perform(t todo) {
 		d.logFailed(&t.summary, &t.failed[i])
 	}
 	for _, endpoint := range t.timedOut {
-		d.logTimedOut(endpoint)
+		d.timedOutAt(endpoint)
 	}
 	defer d.tellHops(t.failed) // behind Release: no call explains its own failure
 	for _, a := range t.actions {

@@ -15,10 +15,12 @@ func (d *driver) CallFailed(c router.FailedCall) { d.failed = append(d.failed, c
 // StreamTimedOut implements router.Observer.
 func (d *driver) StreamTimedOut(endpoint string) { d.timedOut = append(d.timedOut, endpoint) }
 
-// logTimedOut writes one line for a stream's connection that was given up.
-func (d *driver) logTimedOut(endpoint string) {
+// timedOutAt counts a stream's connection that was given up, and writes one line.
+func (d *driver) timedOutAt(endpoint string) {
+	route := d.session.Route()
+	d.listener.server.metrics.Cluster(route.Cluster.Name()).StreamTimeouts.Inc()
 	d.listener.log.Info("stream idle for too long: its connection was closed",
-		zap.String("peer", d.peer), zap.String("stream_endpoint", endpoint))
+		zap.String("peer", d.peer), zap.String("route", route.Name), zap.String("endpoint", endpoint))
 }
 
 // tellHops lets failures further up be explained by these.

@@ -13,6 +13,7 @@ import (
 
 	"github.com/pyro-dispatch/pyro-dispatch/backend"
 	"github.com/pyro-dispatch/pyro-dispatch/pyrotest"
+	"github.com/pyro-dispatch/pyro-dispatch/router"
 	"github.com/pyro-dispatch/pyro-dispatch/wire"
 )
 
@@ -311,7 +312,27 @@ func TestPooledStream(t *testing.T) {
 	})
 }
 
-// Two clients pipeline CONNECT and calls without waiting, and half-close.
+// A stream that is left alone gives its connection up, and its client goes on.
+func TestPooledStreamTimeout(t *testing.T) {
+	overAll(t, func(t *testing.T, tr transport) {
+		r := start(t, tr, setup{
+			Call: true, Daemons: []*pyrotest.Daemon{{OnInvoke: pyrotest.ReplyStream("id")}},
+			Route: func(r *router.Route) { r.StreamIdleTime = 200 * time.Millisecond },
+		})
+		c := r.connect(pyrotest.Client{})
+		for n := range 2 {
+			_, err := c.Call([]byte("data"))
+			noError(t, err)
+			r.waitValue(float64(n+1), "stream_idle_timeouts_total")
+			r.waitValue(0, "endpoint_pinned")
+		}
+		if n := r.logs.FilterMessageSnippet("stream idle").Len(); n != 2 {
+			t.Errorf("%d lines in the log", n)
+		}
+	})
+}
+
+// Clients pipeline CONNECT and calls without waiting, and half-close.
 func TestPooledWithoutWaiting(t *testing.T) {
 	overAll(t, func(t *testing.T, tr transport) {
 		r := start(t, tr, setup{Call: true})

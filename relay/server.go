@@ -36,6 +36,7 @@ type Server struct {
 	wheel      *wheel
 	lot        *lot // nil: nobody parks
 	hops       *backend.Hops
+	metrics    *metrics.Set
 	log        *zap.Logger
 	epoch      time.Time
 }
@@ -46,6 +47,7 @@ func NewServer(c Config) *Server {
 		drainTime: c.DrainTimeout,
 		log:       c.Log,
 		hops:      c.Hops,
+		metrics:   c.Metrics,
 		epoch:     time.Now().Add(-time.Second), // so that no event happens at 0
 	}
 	s.handshakes, s.requests = newMemory(c.BufferMemory, c.Metrics.Buffer())

@@ -44,6 +44,7 @@ func (m messages) oneway() []byte { return m.message(wire.Invoke, 10, wire.Onewa
 func (m messages) ping() []byte   { return m.message(wire.Ping, 4).Bytes() }
 func (m messages) result() []byte { return m.message(wire.Result, 50).Bytes() }
 func (m messages) raised() []byte { return m.message(wire.Result, 60, wire.Exception).Bytes() }
+
 // otherSeq is the message with a sequence number that no other has.
 func (m messages) otherSeq(msg pyrotest.Message) []byte {
 	msg.Head.Seq++

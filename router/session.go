@@ -11,8 +11,8 @@ import (
 
 // Session is one client's conversation, from its first byte to its last. It is
 // a state machine: its driver calls a method when something has happened, one
-// at a time, and then carries out what Taken and Actions ask. It never blocks,
-// and a call through an open session allocates nothing.
+// at a time, and then carries out what Taken, Freed and Actions ask. It never
+// blocks, and a call allocates nothing but, in mode call, its lease.
 //
 // In mode session a client's CONNECT finds an endpoint and both are joined until
 // either goes (for mode call see pooled.go):
