@@ -51,10 +51,19 @@ def errors(s):
 
 @scenario("main")
 def errors_that_close(s):
-    """A communication or security error inside a method makes the daemon close the connection."""
-    p = s.proxy()
-    results = []
-    for kind in ["communication", "pyro_timeout", "security"]:
+    """A communication error inside a method makes the daemon close the connection."""
+    return errors_and_calls(s, "communication", "pyro_timeout")
+
+
+@scenario("main")
+def security_error(s):
+    """After a security error a daemon may close the connection too, but answers first."""
+    return errors_and_calls(s, "security")
+
+
+def errors_and_calls(s, *kinds):
+    p, results = s.proxy(), []
+    for kind in kinds:
         results.append([kind, s.outcome(p.fail, kind), s.outcome(p.echo, "again"), s.outcome(p.echo, "and again")])
     return results
 
@@ -147,6 +156,19 @@ def oneway_batch(s):
     return results + [s.outcome(p.echo, "after")]
 
 
+@scenario("inline")
+def oneway_order(s):
+    """Where the daemon keeps oneway calls in order, so does all that is in between: with other
+    clients at work, the next call of the same client finds them done."""
+    proxies, ids = [s.proxy() for _ in range(8)], [s.new_id() for _ in range(8)]
+    for i in range(30):
+        for p, call_id in zip(proxies, ids):
+            p.record_oneway("%s/%02d" % (call_id, i))
+    results = [[seen[len(call_id):] for seen in p.recorded_order(call_id)] for p, call_id in zip(proxies, ids)]
+    expect(results == [["/%02d" % i for i in range(30)]] * 8, "oneway calls run in order, before the next call")
+    return results
+
+
 @scenario("main")
 def oneway_then_gone(s):
     """A oneway call arrives although its sender closes at once."""
@@ -197,9 +219,21 @@ def stream_outlives_connection(s):
 
 @scenario("main")
 def instances(s):
-    """Which calls share an instance, by instance mode and connection."""
+    """Which calls share an instance, where that does not depend on the connection."""
+    return which_instances(s, "single", "percall")
+
+
+@scenario("main")
+def instances_by_connection(s):
+    results = which_instances(s, "session", "default")
+    expect([i for i, _ in results["session"]] == [0, 0, 1, 0, 2], "a session instance belongs to its connection")
+    return results
+
+
+def which_instances(s, *modes):
+    """Numbers the instances that calls by two proxies, and one after a reconnect, reach."""
     results = {}
-    for mode in ["single", "session", "percall", "default"]:
+    for mode in modes:
         p, q = s.proxy("lab." + mode), s.proxy("lab." + mode)
         calls = [p.bump(), p.bump(), q.bump(), p.bump()]
         p._pyroReconnect()
@@ -209,7 +243,6 @@ def instances(s):
             if serial not in serials:
                 serials.append(serial)
         results[mode] = [[serials.index(serial), count - first] for serial, count in calls]
-    expect([i for i, _ in results["session"]] == [0, 0, 1, 0, 2], "a session instance belongs to its connection")
     return results
 
 

@@ -41,6 +41,7 @@ def main():
     parser.add_argument("--serializer", default="serpent")
     parser.add_argument("--location", required=True, help="host:port or ./u:path, as in a URI")
     parser.add_argument("--suite", default="main", help="comma separated")
+    parser.add_argument("--skip", default="", help="scenarios not to run, comma separated")
     parser.add_argument("--compress", action="store_true")
     parser.add_argument("--hmac")
     parser.add_argument("--timing", action="store_true", help="tell on stderr how long each scenario took")
@@ -58,9 +59,9 @@ def main():
     # would not last.)
     gc.set_threshold(0)
 
-    suites = set(args.suite.split(","))
+    suites, skip = set(args.suite.split(",")), args.skip.split(",")
     for name, (member_of, function) in scenario.ALL.items():
-        if (name in args.name) if args.name else suites.intersection(member_of):
+        if name not in skip and (name in args.name if args.name else suites.intersection(member_of)):
             began = time.monotonic()
             line = run(function, lib, args)
             print(json.dumps({"scenario": name, **line}), flush=True)

@@ -47,6 +47,7 @@ def main():
     parser.add_argument("--commtimeout", type=float, default=0.0)
     parser.add_argument("--serializers", help="comma separated; default: all that the library knows")
     parser.add_argument("--threadpool-size", type=int, default=40)
+    parser.add_argument("--inline-oneway", action="store_true", help="run oneway calls in order, not in threads of their own")
     parser.add_argument("--compress", action="store_true")
     parser.add_argument("--hmac", help="the key (Pyro4)")
     args = parser.parse_args()
@@ -57,6 +58,8 @@ def main():
     lib.config.COMMTIMEOUT = args.commtimeout
     lib.config.COMPRESSION = args.compress
     lib.config.POLLTIMEOUT = 0.2
+    if args.inline_oneway:
+        lib.inline_oneway()
     lib.config.THREADPOOL_SIZE = args.threadpool_size
     lib.config.THREADPOOL_SIZE_MIN = 4
     lib.accept(args.serializers.split(",") if args.serializers else lib.serializers)

@@ -118,6 +118,11 @@ def make_objects(lib, name):
         def recorded(self, prefix):
             return ledger.read(prefix)
 
+        @lib.expose
+        def recorded_order(self, prefix):
+            """The ids in the order of their first calls."""
+            return list(ledger.read(prefix))
+
         # Calls that last as long as the test wants.
 
         @lib.expose

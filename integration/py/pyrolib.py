@@ -38,6 +38,10 @@ class Pyro4Lib:
         """Sets the serializers that this process's daemons accept and its proxies may use."""
         self.config.SERIALIZERS_ACCEPTED = set(serializers)
 
+    def inline_oneway(self):
+        """Makes this process's daemons run oneway calls in order, not in threads of their own."""
+        self.config.ONEWAY_THREADED = False
+
     def ping(self, proxy):
         """Sends a PING message on the proxy's open connection and waits for the pong."""
         self.message.Message.ping(proxy._pyroConnection, hmac_key=proxy._pyroHmacKey)
@@ -64,6 +68,11 @@ class Pyro5Lib:
 
     def accept(self, serializers):
         """Does nothing: a Pyro5 daemon accepts every serializer it knows."""
+
+    def inline_oneway(self):
+        """Makes this process's daemons run oneway calls in order, for which Pyro5 has no setting."""
+        oneway = importlib.import_module("Pyro5.server")._OnewayCallThread
+        oneway.start = oneway.run
 
     def ping(self, proxy):
         """Sends a PING message on the proxy's open connection and waits for the pong."""

@@ -5,6 +5,7 @@ one, by its id. Every proxy has a thread of its own, so calls on different proxi
     {"id": 2, "proxy": "a", "op": "call", "method": "add", "args": [1, 2]}
     {"id": 3, "proxy": "a", "op": "record", "prefix": "run/7/", "count": 20}
     {"id": 4, "proxy": "a", "op": "bind"}, "release"
+    {"id": 5, "proxy": "a", "op": "stream", "method": "count", "args": [10]}, then "next"
 """
 
 import argparse
@@ -39,7 +40,7 @@ def record(proxy, prefix, count):
 
 def serve(lib, commands):
     """Runs the commands of one proxy, in order."""
-    proxy = None
+    proxy = stream = None
     for command in iter(commands.get, None):
         try:
             op, value = command["op"], None
@@ -47,6 +48,10 @@ def serve(lib, commands):
                 proxy = lib.Proxy("PYRO:%s@%s" % (command.get("object", "lab.worker"), command["location"]))
             elif op == "call":
                 value = getattr(proxy, command["method"])(*command.get("args", ()))
+            elif op == "stream":
+                stream = getattr(proxy, command["method"])(*command.get("args", ()))
+            elif op == "next":
+                value = next(stream)
             elif op == "bind":
                 value = proxy._pyroBind()
             elif op == "release":

@@ -13,7 +13,8 @@ def scenario(*suites):
 
     suites are the sets it belongs to: "main" (every serializer and server type), "slow" (waits
     for timeouts), "big" (large payloads), "wire" (once per library, whatever the serializer),
-    "commtimeout" (wants a daemon with COMMTIMEOUT) and "hmac" (wants a daemon with a key).
+    "commtimeout" (wants a daemon with COMMTIMEOUT), "hmac" (wants a daemon with a key) and
+    "inline" (wants a daemon that runs oneway calls in order).
     """
 
     def register(function):
