@@ -51,8 +51,8 @@ func TestMixedAddresses(t *testing.T) {
 	for _, listen := range []string{"127.0.0.1:0", "[::1]:0", "unix:" + filepath.Join(dir, "listener.sock")} {
 		d := runDispatcher(t, dispatcher, "--listen", listen, "--backend", four.backend(), "--backend", six.backend(),
 			"--backend", unix.backend(), "--admin=")
-		got := connections(t, r, d.location, 6)
-		if got["ipv4"] != 2 || got["ipv6"] != 2 || got["unix"] != 2 {
+		got := connections(t, r, d.location, 15)
+		if got["ipv4"] == 0 || got["ipv6"] == 0 || got["unix"] == 0 {
 			t.Errorf("connections from %s: %s", listen, fmt.Sprint(got))
 		}
 	}

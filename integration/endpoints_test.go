@@ -2,6 +2,7 @@ package integration
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -22,9 +23,14 @@ func connections(t *testing.T, r *remote, location string, n int) map[string]int
 func TestRoundRobin(t *testing.T) {
 	var backends []string
 	for _, name := range []string{"one", "two", "three"} {
-		backends = append(backends, startDaemon(t, "pyro5", "--name", name).backend())
+		backends = append(backends, strconv.Quote(startDaemon(t, "pyro5", "--name", name).backend()))
 	}
-	d := startDispatcher(t, backends...)
+	d := startConfigured(t, fmt.Sprintf(`
+admin: {address: ""}
+listeners: [{name: main, address: "127.0.0.1:0"}]
+routes: [{name: all, cluster: all}]
+clusters: [{name: all, balance: round_robin, static: [%s]}]
+`, strings.Join(backends, ", ")))
 	got := connections(t, startRemote(t, "pyro5"), d.location, 12)
 	if diff := cmp.Diff(map[string]int{"one": 4, "two": 4, "three": 4}, got); diff != "" {
 		t.Errorf("connections by daemon (-want +got):\n%s", diff)

@@ -5,9 +5,9 @@ import (
 	"testing"
 )
 
-// TestManyHandshakes has a thousand clients whose CONNECTs all differ on a daemon with four
+// TestThousandHandshakes has a thousand clients whose CONNECTs all differ on a daemon with four
 // threads: no two can share a connection, and each is served, twice.
-func TestManyHandshakes(t *testing.T) {
+func TestThousandHandshakes(t *testing.T) {
 	const clients = 1000
 	server := startDaemon(t, "pyro5", "--threadpool-size", "4", "--name", "served")
 	d := runDispatcher(t, dispatcher, "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0",

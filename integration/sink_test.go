@@ -7,6 +7,7 @@ import (
 	"io"
 	"math/rand/v2"
 	"net"
+	"sync"
 	"sync/atomic"
 	"testing"
 )
@@ -77,28 +78,31 @@ func startSink(t *testing.T) *sinkDaemon {
 		t.Fatal(err)
 	}
 	s := &sinkDaemon{Listener: l, sums: make(chan uint32, 1), resume: make(chan struct{}, 100)}
-	finished := make(chan struct{})
-	go func() {
-		defer close(finished)
+	var running sync.WaitGroup
+	ended := make(chan struct{})
+	running.Go(func() {
 		for {
 			conn, err := l.Accept()
 			if err != nil {
 				return
 			}
-			if err := s.serve(conn); err != nil && !errors.Is(err, io.EOF) {
-				t.Errorf("the daemon: %v", err)
-			}
-			_ = conn.Close()
+			running.Go(func() {
+				defer conn.Close()
+				if err := s.serve(conn, ended); err != nil && !errors.Is(err, io.EOF) {
+					t.Errorf("the daemon: %v", err)
+				}
+			})
 		}
-	}()
+	})
 	t.Cleanup(func() {
 		_ = l.Close()
-		<-finished
+		close(ended)
+		running.Wait()
 	})
 	return s
 }
 
-func (s *sinkDaemon) serve(conn net.Conn) error {
+func (s *sinkDaemon) serve(conn net.Conn, ended <-chan struct{}) error {
 	if err := conn.SetDeadline(deadline()); err != nil {
 		return err
 	}
@@ -114,7 +118,20 @@ func (s *sinkDaemon) serve(conn net.Conn) error {
 		if err != nil {
 			return err // EOF: the client is done
 		}
-		<-s.resume
+		if h.Type == msgPing { // of a health check
+			if _, err := io.CopyN(io.Discard, conn, int64(h.Data)); err != nil {
+				return err
+			}
+			if _, err := conn.Write(header5(msgPing, json5, 0, uint16(h.Seq), 0, 0)); err != nil {
+				return err
+			}
+			continue
+		}
+		select {
+		case <-s.resume:
+		case <-ended:
+			return nil
+		}
 		sum, err := readBody(conn, int64(h.Data))
 		if err != nil {
 			return err
