@@ -51,9 +51,8 @@ func (c *Cluster) TryLease(a *Attempt) *Lease {
 // the holder sends the CONNECT; in mode call its handshake is done.
 //
 // The error is an *UnreachableError, a *RefusedError, ErrQueueFull,
-// ErrQueueTimeout, or ctx's. The lease must be given back with Done. The time
-// that all calls of one search take together is bounded by queue_timeout, apart
-// from the last connect_timeout.
+// ErrQueueTimeout, or ctx's. The lease must be given back with Done. When all
+// Acquires of one search together have taken queue_timeout, none waits any more.
 func (c *Cluster) Acquire(ctx context.Context, a *Attempt) (*Lease, error) {
 	began := time.Now()
 	defer func() { a.spent += time.Since(began) }()

@@ -49,6 +49,7 @@ func (c *Cluster) hadRoom(e *Endpoint, g *grant) {
 	if !g.more || !f.known {
 		return
 	}
+	c.freed(e) // others had to wait for the outcome
 	f.ceiling++
 	f.grow, f.backoff = time.Time{}, 0
 	if most := c.cfg.MaxConnections; most > 0 && f.ceiling >= most {

@@ -164,6 +164,45 @@ func TestRestingCancelled(t *testing.T) {
 	})
 }
 
+// TestRestingInTheQueue: a client that waited while its oneway call was running is
+// not sent to another endpoint that becomes free.
+func TestRestingInTheQueue(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRigWith(pooling(addrA, addrB))
+		signal := make(chan struct{})
+		r.daemon(t, addrA, onewayDaemon(signal))
+		r.daemon(t, addrB, onewayDaemon(signal))
+		c, other := r.connected(t, "x"), r.connected(t, "x")
+		l := c.must(t)
+		rested := l.Conn
+		c.oneway(t, l)
+		held := other.must(t)
+		if held.Endpoint == rested.Endpoint {
+			t.Fatal("both are at one endpoint")
+		}
+		r.Pause()
+		q := newLine(t, r)
+		q.join(t.Context(), "c", c.a)
+		r.lock()
+		r.paused = false // as if nobody had looked yet
+		r.unlock()
+		held.Done(Served)
+		q.want("c")
+		if l := q.leases["c"]; l.Conn != rested {
+			t.Errorf("sent to %s", l.Endpoint.Address)
+		}
+		q.mu.Lock()
+		l = q.leases["c"]
+		q.mu.Unlock()
+		l.Done(Cancelled)
+		close(signal)
+		synctest.Wait()
+		c.leave()
+		other.leave()
+		r.wantQuiet(t)
+	})
+}
+
 // TestRestingEnds: a connection that ends while it rests is forgotten, and the
 // client goes on elsewhere.
 func TestRestingEnds(t *testing.T) {

@@ -24,6 +24,8 @@ func (c *Cluster) serveFrom(e *Endpoint) {
 			}
 			s := c.ask(w.a, now)
 			switch {
+			case w.a.rest != nil:
+				c.serve(w, now) // where its oneway call may still run
 			case w.a.home == e && s.homely(e), w.a.home == nil && s.suits(e):
 				if c.room(e, w.a, now) != nowhere {
 					c.grant(w, e, now)
