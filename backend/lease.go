@@ -150,7 +150,7 @@ func (l *Lease) Done(o Outcome) {
 	l.account(o)
 
 	pings := l.Pings + conn.pings // those that are still to be answered
-	if o == Resting {
+	if o == Resting || o == Doubtful {
 		pings++
 	}
 	switch {
@@ -161,7 +161,9 @@ func (l *Lease) Done(o Outcome) {
 		c.discard(conn)
 	case (o == Resting || o == Cancelled) && pings > 0:
 		c.restFor(conn, l.attempt, pings)
-	case o == Served, o == Cancelled, o == Resting:
+	case o == Doubtful && pings > 0:
+		c.restFor(conn, nil, pings)
+	case o == Served, o == Cancelled, o == Resting, o == Doubtful:
 		c.rest(conn)
 	case o == Abandoned:
 		c.haunt(conn)

@@ -31,6 +31,9 @@ const (
 	// Resting: a oneway call was written, the lease's only one, and a PING of ours
 	// behind it. Nobody else may have the pooled connection until that is answered.
 	Resting
+	// Doubtful: served, but the daemon may be about to close the pooled connection,
+	// and a PING of ours was written that will tell. Nobody may have it before.
+	Doubtful
 	// Spent: served well, but the daemon ties something to the pooled connection
 	// that must end with it, such as a stream.
 	Spent
@@ -52,7 +55,7 @@ var (
 // failure is what an outcome is to breakers: nil for a success.
 func (o Outcome) failure() error {
 	switch o {
-	case Served, Refused, Resting, Spent:
+	case Served, Refused, Resting, Doubtful, Spent:
 		return nil
 	case Unanswered:
 		return errUnanswered

@@ -71,7 +71,8 @@ func (c *Cluster) overfull(e *Endpoint) bool {
 }
 
 // restFor keeps a pooled connection for a until so many PINGs of ours are
-// answered: a's oneway call may still run on it.
+// answered: a's oneway call may still run on it. Where a is nil, nobody may have
+// it before.
 func (c *Cluster) restFor(conn *Conn, a *Attempt, pings int) {
 	if conn.dead {
 		conn.state = leased
@@ -80,7 +81,10 @@ func (c *Cluster) restFor(conn *Conn, a *Attempt, pings int) {
 	}
 	conn.state, conn.since = resting, time.Now()
 	conn.pings = pings
-	conn.restsFor, a.rest = a, conn
+	conn.restsFor = a
+	if a != nil {
+		a.rest = conn
+	}
 	conn.Endpoint.resting++
 }
 

@@ -189,7 +189,7 @@ func (h *harness) release(p router.Port, o backend.Outcome) {
 var outcomeNames = map[backend.Outcome]string{
 	backend.Served: "served", backend.Cancelled: "cancelled", backend.Refused: "refused",
 	backend.Saturated: "saturated", backend.OtherDialect: "other dialect", backend.Unanswered: "unanswered",
-	backend.Broken: "broken", backend.Garbled: "garbled", backend.Resting: "resting", backend.Spent: "spent",
+	backend.Broken: "broken", backend.Garbled: "garbled", backend.Resting: "resting", backend.Doubtful: "doubtful", backend.Spent: "spent",
 	backend.Torn: "torn", backend.Abandoned: "abandoned",
 }
 

@@ -81,6 +81,8 @@ func (h *harness) checkParting(l *line, lease *backend.Lease, o backend.Outcome)
 		good = clean && !wrote
 	case backend.Resting:
 		good = clean && owed >= 0 && last().Type == wire.Ping && isOneway(&l.got.heads[len(l.got.heads)-2])
+	case backend.Doubtful:
+		good = clean && owed >= 0 && last().Type == wire.Ping
 	case backend.Abandoned:
 		good = l.got.left == 0 && !l.pooled.torn && wrote
 	case backend.Torn:

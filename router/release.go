@@ -41,6 +41,16 @@ func (s *Session) repliedPooled() {
 	case p.unsure: // the oneway call before this one is over
 		p.held, p.unsure = false, false
 	}
+	if p.held || !s.replyFlags.Has(wire.Exception) || s.replyFlags.Has(wire.ItemStream) {
+		return
+	}
+	// Behind some exceptions a daemon closes the connection: SerializeError and
+	// SecurityError, and those of callback methods (handleRequest of both
+	// libraries' daemons). Somebody else's call must not be the one to find out.
+	p.endAs = backend.Doubtful
+	if p.handshake.Signed {
+		p.endAs = backend.Spent // no PING of ours would be answered
+	}
 }
 
 // restedPooled: the call is over, and all of it has been written.
@@ -53,11 +63,11 @@ func (s *Session) restedPooled(now time.Duration) {
 		s.unhold(backend.Torn)
 	case p.held:
 		s.hold(now)
+	case p.endAs == backend.Doubtful, p.endAs == backend.Resting && !p.handshake.Signed:
+		s.do(Action{Op: Send, Port: s.leg, Bytes: wire.AppendPing(nil, s.dialect, p.handshake.Serializer, pingSeq)})
+		s.release(p.endAs)
 	case p.endAs != backend.Resting:
 		s.giveBack(p.endAs)
-	case !p.handshake.Signed:
-		s.do(Action{Op: Send, Port: s.leg, Bytes: wire.AppendPing(nil, s.dialect, p.handshake.Serializer, pingSeq)})
-		s.release(backend.Resting)
 	case s.lease.Pin():
 		// No PING of ours can tell when the call is over, so that this client's
 		// next one waits for it on the same connection.
@@ -141,7 +151,7 @@ func (s *Session) parting(o backend.Outcome) backend.Outcome {
 		return backend.Torn
 	case s.calls.len() > 0, s.replyLeft > 0, p.unsure:
 		return backend.Abandoned
-	case p.held:
+	case p.held, p.endAs == backend.Doubtful: // no PING was written that would tell
 		return backend.Spent
 	}
 	return p.endAs
