@@ -22,20 +22,10 @@ var keptByConnections = map[string]string{
 	"idle_connection_with_retries": "COMMTIMEOUT ends the shared connections; clients keep theirs to the dispatcher",
 }
 
-// racing are scenarios in which a daemon answers with an exception and then closes the
-// connection (it does so after a SerializeError or a SecurityError): a call that is sent on it in
-// between is lost.
-var racing = []string{"errors", "callbacks"}
-
 // TestSameInModeCall is TestSameAsDirect with connections that clients share.
 func TestSameInModeCall(t *testing.T) {
 	for name, reason := range keptByConnections {
 		t.Run("left out/"+name, func(t *testing.T) { t.Skip(reason) })
-	}
-	for _, name := range racing {
-		t.Run("left out/"+name, func(t *testing.T) {
-			t.Skip("the daemon closes a shared connection behind an exception, and the next call may be lost on it")
-		})
 	}
 	for _, lib := range []string{"pyro4", "pyro5"} {
 		for _, servertype := range []string{"thread", "multiplex"} {
@@ -113,9 +103,7 @@ func compareShared(t *testing.T, lib, direct, shared string, flags ...string) {
 
 // leftOut names the scenarios that are not run, as client.py wants them.
 func leftOut() string {
-	names := slices.AppendSeq(slices.Clone(racing), maps.Keys(keptByConnections))
-	slices.Sort(names)
-	return strings.Join(names, ",")
+	return strings.Join(slices.Sorted(maps.Keys(keptByConnections)), ",")
 }
 
 // TestStreamAfterIdleTimeout closes the connection that a stream holds, because its client

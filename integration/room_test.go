@@ -137,32 +137,3 @@ clusters: [{name: all, static: [%q, %q]}]
 		})
 	}
 }
-
-// TestSessionStateStays has clients that count on an object of their own, one for each connection:
-// in mode session nobody counts for another.
-func TestSessionStateStays(t *testing.T) {
-	const clients, calls = 32, 5
-	for _, lib := range []string{"pyro4", "pyro5"} {
-		t.Run(lib, func(t *testing.T) {
-			one, two := startDaemon(t, lib, "--name", "one"), startDaemon(t, lib, "--name", "two")
-			d := startDispatcher(t, one.backend(), two.backend())
-			r := startRemote(t, lib)
-			var proxies []*proxy
-			for range clients {
-				proxies = append(proxies, r.open(t, d.location, "lab.session"))
-			}
-			instances := make([]any, clients)
-			for n := range calls {
-				for i, p := range proxies {
-					got := p.call(t, "bump").([]any) // which instance it is, and how often it was called
-					if n == 0 {
-						instances[i] = got[0]
-					}
-					if got[0] != instances[i] || got[1] != float64(n+1) {
-						t.Fatalf("call %d of client %d came to instance %v as its %vth; the first came to %v", n+1, i, got[0], got[1], instances[i])
-					}
-				}
-			}
-		})
-	}
-}
