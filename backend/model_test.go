@@ -124,12 +124,16 @@ func (w *world) end(a *actor, n int) {
 		l.Done(outcomes[n>>1%len(outcomes)])
 		return
 	}
-	outcomes := []Outcome{Served, Cancelled, Resting, Abandoned, Spent, Torn, Broken, Garbled}
+	outcomes := []Outcome{Served, Cancelled, Resting, Doubtful, Abandoned, Spent, Torn, Broken, Garbled}
 	o := outcomes[n%len(outcomes)]
 	switch o {
 	case Resting:
 		b := wire.AppendPing(a.invoke(wire.Oneway).Bytes(), a.d, wire.Serpent, 1)
 		if _, err := l.Conn.Write(b); err != nil {
+			o = Torn
+		}
+	case Doubtful:
+		if _, err := l.Conn.Write(wire.AppendPing(nil, a.d, wire.Serpent, 1)); err != nil {
 			o = Torn
 		}
 	case Abandoned:

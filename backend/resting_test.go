@@ -90,6 +90,47 @@ func TestResting(t *testing.T) {
 	})
 }
 
+// TestDoubtful: a connection that its daemon may be about to close is for nobody,
+// not even for who had it, until a PING is answered.
+func TestDoubtful(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRigWith(pooling(addrA))
+		answer := make(chan struct{})
+		d := r.daemon(t, addrA, &pyrotest.Daemon{OnPing: func(c *pyrotest.DaemonConn, m pyrotest.Message) {
+			select {
+			case <-answer:
+				pyrotest.Pong(c, m)
+			case <-c.Closing():
+			}
+		}})
+		c := r.connected(t, "x")
+		doubt := func() *Conn {
+			t.Helper()
+			l := c.must(t)
+			if _, err := l.Conn.Write(wire.AppendPing(nil, c.d, wire.Serpent, 0x5049)); err != nil {
+				t.Fatal(err)
+			}
+			l.Done(Doubtful)
+			return l.Conn
+		}
+		first := doubt()
+		r.states(t, "in doubt", 0, 1, 0, 0)
+		second := doubt()
+		if second == first {
+			t.Fatal("the client was given it again")
+		}
+		r.states(t, "both in doubt", 0, 2, 0, 0)
+		answer <- struct{}{}
+		r.states(t, "one is answered", 0, 1, 0, 1)
+		for _, conn := range d.Conns() {
+			conn.Close()
+		}
+		r.states(t, "closed", 0, 0, 0, 0)
+		c.leave()
+		r.wantQuiet(t)
+	})
+}
+
 // TestEarlyPong: an answer that comes between the last byte and Done is counted.
 func TestEarlyPong(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -28,8 +28,6 @@ func TestPoolCalls(t *testing.T) {
 		}
 		return []scenario{
 			{name: "call", reason: router.ReasonAborted, calls: "ok=2", steps: inPool(m, call, reply, again[0], again[1])},
-			{name: "exception", reason: router.ReasonAborted, calls: "exception=1", steps: inPool(m, call,
-				step{answers(m.raised()), "to client: RESULT; to leg 2: PING; release leg 2 as doubtful", router.Idle})},
 			{name: "ping", reason: router.ReasonAborted, calls: "ok=1", steps: inPool(m,
 				step{says(m.ping()), "to leg 2: PING", router.Waiting},
 				step{answers(m.ping()), "to client: PING; free leg 2 as served", router.Idle})},
@@ -113,6 +111,46 @@ func TestPoolCalls(t *testing.T) {
 				step{clientUnwritable, "", router.Waiting},
 				step{answers(result, result), "free leg 2 as served", router.Idle},
 				step{waits(lingerTime), "close", router.Closed})},
+		}
+	})
+}
+
+// TestPoolExceptions: behind some exceptions a daemon closes the connection, so that
+// nobody may have it until a PING of ours is answered.
+func TestPoolExceptions(t *testing.T) {
+	runPool(t, func(m messages) []scenario {
+		oneway, pong, invoke, result, raised := m.oneway(), m.ownPong(), m.invoke(), m.result(), m.raised()
+		call := step{says(invoke), "to leg 2: INVOKE", router.Waiting}
+		raises := step{answers(raised), "to client: RESULT; to leg 2: PING; release leg 2 as doubtful", router.Idle}
+		elsewhere := step{says(invoke), "pause; acquire leg 3", router.Acquiring}
+		again := []step{
+			{says(invoke), "to leg 3: INVOKE", router.Waiting},
+			{answers(result), "to client: RESULT; free leg 3 as served", router.Idle},
+		}
+		return []scenario{
+			{name: "answered", reason: router.ReasonAborted, calls: "exception=1 ok=1", steps: inPool(m, call, raises,
+				step{answers(pong), "", router.Idle}, again[0], again[1])},
+			{name: "in pieces", reason: router.ReasonAborted, calls: "exception=1", steps: inPool(m, call,
+				step{answers(raised[:50]), "to client: part of RESULT", router.Replying},
+				step{answers(raised[50:]), "to client: rest of RESULT; to leg 2: PING; release leg 2 as doubtful", router.Idle})},
+			{name: "the client leaves before it is written", reason: router.ReasonClientReset, err: errReset, calls: "exception=1", steps: inPool(m, call,
+				step{(*harness).slows, "", router.Waiting},
+				step{answers(raised), "to client: RESULT", router.Replying},
+				step{clientReset, "free leg 2 as spent; close", router.Closed})},
+			{name: "nor may the same client", reason: router.ReasonAborted, calls: "exception=1", steps: inPool(m, call, raises,
+				elsewhere)},
+			{name: "closed", reason: router.ReasonAborted, calls: "exception=1", steps: inPool(m, call, raises,
+				step{legEOF, "", router.Idle}, elsewhere)},
+			{name: "behind a oneway", reason: router.ReasonAborted, calls: "exception=1 ok=1 oneway=1", steps: inPool(m,
+				step{says(oneway), "to leg 2: INVOKE; to leg 2: PING; release leg 2 as resting", router.Idle}, again[0],
+				step{answers(pong, raised), "to client: RESULT; to leg 3: PING; release leg 3 as doubtful", router.Idle},
+				step{answers(pong), "", router.Idle},
+				step{says(invoke), "to leg 4: INVOKE", router.Waiting},
+				step{answers(result), "to client: RESULT; free leg 4 as served", router.Idle})},
+			{name: "with a stream", reason: router.ReasonClientClosed, calls: "exception=1 ok=1", steps: inPool(m, call,
+				step{answers(m.message(wire.Result, 20, wire.ItemStream).Bytes()), "to client: RESULT", router.Idle}, call,
+				step{answers(raised), "to client: RESULT", router.Idle},
+				step{clientEOF, "free leg 2 as spent; close", router.Closed})},
 		}
 	})
 }
@@ -226,6 +264,9 @@ func TestPoolSigned(t *testing.T) {
 			step{says(oneway), "to leg 2: INVOKE", router.Idle},
 			step{says(invoke), "to leg 2: INVOKE", router.Waiting},
 			step{answers(result), "to client: RESULT; free leg 2 as served", router.Idle})},
+		{name: "an exception", reason: router.ReasonAborted, calls: "exception=1 oneway=1", steps: begin(
+			step{says(invoke), "to leg 2: INVOKE", router.Waiting},
+			step{answers(signed(m.message(wire.Result, 10, wire.Exception))), "to client: RESULT; free leg 2 as spent", router.Idle})},
 		{name: "no other call", reason: router.ReasonAborted, calls: "oneway=1", steps: begin(
 			step{waits(streamIdleTime - 1), "", router.Idle},
 			step{waits(1), "free leg 2 as abandoned", router.Idle})},
