@@ -169,7 +169,10 @@ func TestPooledDaemonFails(t *testing.T) {
 					if s.goes {
 						noError(t, c.Close())
 						c = r.connect(pyrotest.Client{Dialect: d})
-					} else if s.name != "resets after the reply" { // which is found before the next use
+					} else if s.name == "resets after the reply" { // which is found before the next use
+						pyrotest.WaitFor(t, "the daemon has reset", func() bool { return len(r.pooledConns()) == 0 })
+						tr.settle()
+					} else {
 						r.waitValue(0, "endpoint_connections") // nobody else will be sent what is left on it
 					}
 					reply, err := c.Call([]byte("again\n"))
@@ -182,6 +185,28 @@ func TestPooledDaemonFails(t *testing.T) {
 			})
 		})
 	}
+}
+
+// A daemon that dies right behind the answer to a PING of ours is noticed by the
+// client that waits for its call's reply. (A poller that reports edges tells of
+// both only once.)
+func TestPooledResetBehindPong(t *testing.T) {
+	overAll(t, func(t *testing.T, tr transport) {
+		r := start(t, tr, setup{Call: true, Daemons: []*pyrotest.Daemon{{OnPing: pyrotest.Steps(
+			pyrotest.After(5*time.Millisecond, pyrotest.Pong), pyrotest.ResetConn)}}})
+		inNumbers(60, func(i int) {
+			c := r.connect(pyrotest.Client{Dialect: dialects[i%2]})
+			err := c.Oneway([]byte("oneway"))
+			if err == nil {
+				_, err = c.Call([]byte("data"))
+			}
+			if err != nil && !errors.Is(err, io.EOF) {
+				t.Errorf("the call ended with %v", err)
+			}
+			c.Close()
+		})
+		r.waitRest()
+	})
 }
 
 // Connections that end while nobody uses them cost nobody a call.
@@ -287,6 +312,7 @@ func TestPooledNoEndpoint(t *testing.T) {
 		r := start(t, tr, setup{Call: true, Endpoints: []net.Addr{ln.Addr()}, Daemons: []*pyrotest.Daemon{}})
 		c := r.connect(pyrotest.Client{})
 		first.Close()
+		tr.settle()
 		for _, size := range []int{100, 1 << 20} {
 			m := c.InvokeMessage(pyrotest.CallData("in vain", size))
 			reply, err := c.Do(m)
@@ -347,7 +373,7 @@ func TestPooledDrain(t *testing.T) {
 			noError(t, <-done)
 		}
 		r.stop()
-		if n := r.reasons()["drained"]; n != clients {
+		if n := r.reasons()["drained"]; n < clients {
 			t.Errorf("ended by %v", r.reasons())
 		}
 	})

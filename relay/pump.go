@@ -115,9 +115,9 @@ func (p *pump) readable(fd uintptr) bool {
 			// Nothing will be written to this client soon. Had it reset the
 			// connection right behind its last bytes, only another receive
 			// would tell.
-		case p.port != router.Client && (p.taken.Need > 0 || p.taken.Body > 0):
-			// The rest of a reply is due. Had the endpoint reset the connection,
-			// only another receive would tell.
+		case p.port != router.Client && (p.taken.ReplyDue || p.taken.Need > 0 || p.taken.Body > 0):
+			// More of an answer is due. Had the endpoint reset the connection, only
+			// another receive would tell.
 		default:
 			p.waits()
 			return false
@@ -172,6 +172,7 @@ func (p *pump) show() {
 	if d == nil {
 		p.pooled.unheld()
 		p.shown = p.readErr != nil
+		p.taken.ReplyDue = true // whoever waits for the end of what nobody holds
 		return
 	}
 	d.unparkLocked()

@@ -31,8 +31,9 @@ type Taken struct {
 	Body int64
 	// Again: what is left is to be shown again at once.
 	Again bool
-	// ReplyDue: a reply will be written to the client, so a connection that
-	// has broken will be noticed then, if not before.
+	// ReplyDue: a reply is still to come from the endpoint. It will be written to
+	// the client, so that a connection of the client's that has broken will be
+	// noticed then, if not before; one of the endpoint's will not.
 	ReplyDue bool
 }
 

@@ -81,12 +81,39 @@ func TestTaken(t *testing.T) {
 		leg := h.leg
 		check(router.Client, m.oneway(), router.Taken{To: leg, Forward: len(m.oneway()), Consumed: len(m.oneway())})
 		check(router.Client, m.invoke(), router.Taken{To: leg, Forward: len(m.invoke()), Consumed: len(m.invoke()), ReplyDue: true})
-		check(leg, result[:50], router.Taken{To: router.Client, Forward: 50, Consumed: 50, Body: int64(len(result) - 50)})
+		check(leg, result[:50], router.Taken{To: router.Client, Forward: 50, Consumed: 50, Body: int64(len(result) - 50), ReplyDue: true})
 		check(leg, result[50:], router.Taken{To: router.Client, Forward: len(result) - 50, Consumed: len(result) - 50})
 		check(router.Client, big[:100], router.Taken{To: leg, Forward: 100, Consumed: 100, Body: int64(len(big) - 100), ReplyDue: true})
 		h.session.Moved(h.now, router.Client, 200)
 		check(router.Client, big[300:], router.Taken{To: leg, Forward: len(big) - 300, Consumed: len(big) - 300, ReplyDue: true})
 		check(router.Client, nil, router.Taken{To: leg, ReplyDue: true})
+	}
+}
+
+// TestTakenPong: an answer to a PING of the session's own goes nowhere.
+func TestTakenPong(t *testing.T) {
+	for _, d := range dialects {
+		m := messages{d}
+		pong, result := m.ownPong(), m.result()
+		h := newHarness(t, newPool(1, nil))
+		h.says(m.connect())
+		h.connects()
+		h.says(m.oneway())
+		h.says(m.oneway())
+		h.says(m.invoke())
+		for _, step := range []struct {
+			shown []byte
+			want  router.Taken
+		}{
+			{pong[:d.HeadLen()], router.Taken{Need: len(pong)}},
+			{pong, router.Taken{Consumed: len(pong), ReplyDue: true}},
+			{bytes.Join([][]byte{pong, result[:50]}, nil), router.Taken{Consumed: len(pong), Again: true, ReplyDue: true}},
+			{result[:50], router.Taken{To: router.Client, Forward: 50, Consumed: 50, Body: int64(len(result) - 50), ReplyDue: true}},
+		} {
+			if diff := cmp.Diff(step.want, h.session.Data(h.now, h.leg, step.shown)); diff != "" {
+				t.Errorf("%s (-want +got):\n%s", d, diff)
+			}
+		}
 	}
 }
 

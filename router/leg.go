@@ -95,7 +95,7 @@ func (s *Session) replyData(now time.Duration, b []byte) (t Taken) {
 					return Taken{Need: int(h.Len())}
 				}
 				s.lease.Pings--
-				return Taken{Consumed: int(h.Len()), Again: int64(len(rest)) > h.Len()}
+				return Taken{Consumed: int(h.Len()), Again: int64(len(rest)) > h.Len(), ReplyDue: s.calls.len() > 0}
 			}
 			if err == nil {
 				err = s.nextReply(&h)
@@ -122,6 +122,7 @@ func (s *Session) replyData(now time.Duration, b []byte) (t Taken) {
 	}
 	t.To = Client
 	t.Body = s.replyLeft
+	t.ReplyDue = s.calls.len() > 0
 	if s.clientGone {
 		t.Forward, t.Body = 0, 0 // still read, but for nobody
 	}
