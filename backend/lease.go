@@ -127,6 +127,17 @@ func (l *Lease) Pin() bool {
 	return true
 }
 
+// Settled says that the daemon has answered what the holder sent, and before that,
+// since it answers in order, all PINGs of ours.
+func (l *Lease) Settled() {
+	if l.Pings == 0 {
+		return
+	}
+	l.cluster.lock()
+	l.Pings, l.Conn.pings = 0, 0 // also those that came while nobody held the connection
+	l.cluster.unlock()
+}
+
 // Done ends the lease. A connection that is not pooled is closed; a pooled one
 // goes back, or is closed, as the outcome says. It panics when it is called a
 // second time, since then two owners believed the connection to be theirs.

@@ -90,6 +90,37 @@ func TestResting(t *testing.T) {
 	})
 }
 
+// TestSettled: what came in while nobody held the connection does not count for the
+// PING behind the holder's own call.
+func TestSettled(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRigWith(pooling(addrA))
+		answer := make(chan struct{})
+		r.daemon(t, addrA, &pyrotest.Daemon{OnPing: func(c *pyrotest.DaemonConn, m pyrotest.Message) {
+			<-answer
+			pyrotest.Pong(c, m)
+		}})
+		c := r.connected(t, "x")
+		c.oneway(t, c.must(t))
+		l := c.must(t)
+		if l.Pings != 1 {
+			t.Fatalf("%d pings", l.Pings)
+		}
+		answer <- struct{}{}
+		synctest.Wait() // the reader has seen the answer, and the holder has not
+		l.Settled()
+		if _, err := l.Conn.Write(wire.AppendPing(nil, c.d, wire.Serpent, 1)); err != nil {
+			t.Fatal(err)
+		}
+		l.Done(Doubtful)
+		r.states(t, "in doubt", 0, 1, 0, 0)
+		answer <- struct{}{}
+		r.states(t, "answered", 0, 0, 0, 1)
+		c.leave()
+		r.wantQuiet(t)
+	})
+}
+
 // TestDoubtful: a connection that its daemon may be about to close is for nobody,
 // not even for who had it, until a PING is answered.
 func TestDoubtful(t *testing.T) {

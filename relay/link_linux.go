@@ -41,6 +41,17 @@ func (l *link) writable(fd uintptr) bool {
 	return true
 }
 
+// acknowledge says at once that what was read has arrived. Left to itself, the
+// kernel does so after some 40 ms, and as long the other side keeps back what it
+// sends next, unless it has TCP_NODELAY, which Pyro's daemons have not by default.
+func (l *link) acknowledge() {
+	if l.hints { // it is TCP
+		_ = l.raw.Control(func(fd uintptr) { // fails where we have closed it ourselves
+			_ = unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_QUICKACK, 1)
+		})
+	}
+}
+
 // broken reports whether the connection is gone in both directions: a reset, or
 // the end of both. What had arrived before may still be unread.
 func (l *link) broken() bool {

@@ -9,6 +9,8 @@ const eagain = syscall.EAGAIN
 // open: raw access is used on Linux only.
 func (l *link) open() {}
 
+func (l *link) acknowledge() {}
+
 func (l *link) broken() bool { return false }
 
 func (l *link) writable(uintptr) bool { return true }

@@ -184,6 +184,9 @@ func (p *pump) show() {
 	}
 	p.todo = d.afterEvent(now)
 	d.mu.Unlock()
+	if p.pooled != nil && p.taken.ReplyDue && p.taken.Forward == 0 {
+		p.src.acknowledge() // a PING of ours was answered, and the call behind it is not
+	}
 
 	if len(p.unsent) == 0 && p.sendErr == nil && p.todo.none() &&
 		!p.taken.Paused && !p.taken.Again && p.taken.Body < spliceMin {

@@ -28,7 +28,7 @@ func (s *Session) ownPong(h *wire.Head) bool {
 func (s *Session) repliedPooled() {
 	p := s.pooled
 	p.replay = nil
-	s.lease.Pings = 0 // answered in order, so before this
+	s.lease.Settled()
 	switch {
 	case s.replyFlags.Has(wire.ItemStream):
 		// The end of a stream cannot be seen. Its daemon is where the client must
