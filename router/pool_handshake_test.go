@@ -1,8 +1,11 @@
 package router_test
 
 import (
+	"bytes"
 	"testing"
 	"time"
+
+	"github.com/google/go-cmp/cmp"
 
 	"github.com/pyro-dispatch/pyro-dispatch/backend"
 	"github.com/pyro-dispatch/pyro-dispatch/pyrotest"
@@ -185,6 +188,33 @@ func TestJoinAndLeave(t *testing.T) {
 		h.finish()
 		if again := join(); again == hs {
 			t.Errorf("%s: kept for ever", d)
+		}
+	}
+}
+
+// TestTakenPong: an answer to a PING of the session's own goes nowhere.
+func TestTakenPong(t *testing.T) {
+	for _, d := range dialects {
+		m := messages{d}
+		pong, result := m.ownPong(), m.result()
+		h := newHarness(t, newPool(1, nil))
+		h.says(m.connect())
+		h.connects()
+		h.says(m.oneway())
+		h.says(m.oneway())
+		h.says(m.invoke())
+		for _, step := range []struct {
+			shown []byte
+			want  router.Taken
+		}{
+			{pong[:d.HeadLen()], router.Taken{Need: len(pong)}},
+			{pong, router.Taken{Consumed: len(pong), ReplyDue: true}},
+			{bytes.Join([][]byte{pong, result[:50]}, nil), router.Taken{Consumed: len(pong), Again: true, ReplyDue: true}},
+			{result[:50], router.Taken{To: router.Client, Forward: 50, Consumed: 50, Body: int64(len(result) - 50), ReplyDue: true}},
+		} {
+			if diff := cmp.Diff(step.want, h.session.Data(h.now, h.leg, step.shown)); diff != "" {
+				t.Errorf("%s (-want +got):\n%s", d, diff)
+			}
 		}
 	}
 }

@@ -39,14 +39,14 @@ type world struct {
 	cluster   *backend.Cluster
 	route     *router.Route
 	env       router.Env
-	counted   *counted // at the last finish
+	alter     func(*backend.Config) // what is different about the cluster; may be nil
+	counted   *counted              // at the last finish
 	all       []*harness
 
 	// In mode call.
 
 	lines   map[*backend.Conn]*line
 	answers func(address string, connect pyrotest.Message) []byte // to a CONNECT; nil: the daemon hangs up
-	alter   func(*backend.Config)                                 // what is different about the cluster
 }
 
 // dialer connects to nobody, or fails with the address's error.
@@ -131,9 +131,9 @@ func (w *world) again() *world {
 		c.Adopt = func(conn *backend.Conn) { conn.Reader = fresh.line(conn) }
 		c.GhostTimeout = time.Hour
 		c.MaxPinned = 1
-		if w.alter != nil {
-			w.alter(&c)
-		}
+	}
+	if w.alter != nil {
+		w.alter(&c)
 	}
 	fresh.cluster = backend.NewCluster(c)
 	fresh.route.Cluster = fresh.cluster
