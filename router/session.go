@@ -124,6 +124,7 @@ type Env struct {
 	HandshakeTime  time.Duration // from accept to a complete CONNECT; also what an answer that has begun may stall
 	RequestTime    time.Duration // from the first to the last byte of a stored request
 	LingerTime     time.Duration // in the state Lingering
+	Timeouts       Timeouts      // of routes that say Inherit
 	Metrics        *metrics.Listener
 }
 

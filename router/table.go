@@ -27,6 +27,9 @@ type Route struct {
 	// HashBy is what the cluster's hash balancing goes by.
 	HashBy HashBy
 
+	Timeouts Timeouts // beside the listener's; the zero value is no time at all
+	Policy   Policy
+
 	// The rest is for mode call.
 
 	// Idempotent: any call may be sent again after its bytes had reached an
