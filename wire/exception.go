@@ -1,5 +1,7 @@
 package wire
 
+import "strings"
+
 // Failure is an exception of ours, in the place of a result.
 type Failure struct {
 	Dialect     Dialect
@@ -7,7 +9,10 @@ type Failure struct {
 	Seq         uint16     // the request's
 	Correlation [16]byte   // the request's; the zero value means it had none
 	Class       Class
-	Text        string // bytes outside printable ASCII are replaced
+	Text        string // characters outside printable ASCII, but arrows (→), are replaced
+	// Python2: the client runs on Python 2, as far as can be told. It has no builtin
+	// TimeoutError, and gets a PyroError and ASCII instead.
+	Python2 bool
 }
 
 // Class is what a Failure is raised as. It decides what the client's proxy does:
@@ -19,9 +24,20 @@ type Class uint8
 const (
 	CommunicationError Class = iota // the proxy drops its connection, and does not try again
 	PyroError                       // the proxy keeps its connection
+	// TimeoutError is Pyro's, a communication error: the proxy drops its connection,
+	// and tries again as often as the client's MAX_RETRIES says.
+	TimeoutError
+	// BuiltinTimeoutError is Python's own: the proxy keeps its connection.
+	BuiltinTimeoutError
 )
 
-var classNames = [...]string{CommunicationError: "CommunicationError", PyroError: "PyroError"}
+var classNames = [...]string{
+	CommunicationError: "CommunicationError", PyroError: "PyroError",
+	TimeoutError: "TimeoutError", BuiltinTimeoutError: "TimeoutError",
+}
+
+// Drops reports whether a proxy that raises the class drops its connection.
+func (c Class) Drops() bool { return c == CommunicationError || c == TimeoutError }
 
 // AppendFailure appends a RESULT with the exception to dst.
 func AppendFailure(dst []byte, f Failure) []byte {
@@ -54,8 +70,18 @@ func AppendFailure(dst []byte, f Failure) []byte {
 // pickle family an instance. Serpent knows lists and tuples, JSON and msgpack
 // lists only, which the libraries take as well.
 func appendException(dst []byte, f Failure) []byte {
+	if f.Python2 {
+		f.Text = strings.ReplaceAll(f.Text, arrow, "->")
+		if f.Class == BuiltinTimeoutError {
+			f.Class = PyroError
+		}
+	}
 	module := "Pyro5.errors"
-	if f.Dialect == V48 {
+	switch {
+	case f.Class == BuiltinTimeoutError:
+		// Without its module it would be taken for Pyro's (dict_to_class).
+		module = "builtins"
+	case f.Dialect == V48:
 		module = "Pyro4.errors"
 	}
 	name := classNames[f.Class]

@@ -11,7 +11,7 @@ import (
 // outside printable ASCII become "?".
 func AppendString(dst []byte, s Serializer, text string) []byte {
 	dst = append(dst, prologue(s)...)
-	dst = appendText(dst, s, text)
+	dst = appendText(dst, s, strings.ReplaceAll(text, arrow, "->"))
 	return append(dst, epilogue(s)...)
 }
 
@@ -66,7 +66,7 @@ func epilogue(s Serializer) string {
 	return ""
 }
 
-// appendText appends a string as a part of a payload.
+// appendText appends a string as a part of a payload. Arrows are kept.
 func appendText(dst []byte, s Serializer, text string) []byte {
 	text = printable(text)
 	n := uint32(len(text))
@@ -90,7 +90,11 @@ func appendText(dst []byte, s Serializer, text string) []byte {
 	}
 }
 
-// appendQuoted writes printable ASCII between quotes; a backslash escape of
+// arrow is the one character outside ASCII that texts of ours use. It is the same
+// in all serializers' strings, which are UTF-8.
+const arrow = "\u2192"
+
+// appendQuoted writes a printable text between quotes; a backslash escape of
 // quote and backslash means the same in Python and in JSON.
 func appendQuoted(dst []byte, quote byte, text string) []byte {
 	dst = append(dst, quote)
@@ -105,7 +109,7 @@ func appendQuoted(dst []byte, quote byte, text string) []byte {
 
 func printable(text string) string {
 	return strings.Map(func(r rune) rune {
-		if r < ' ' || r > '~' {
+		if (r < ' ' || r > '~') && string(r) != arrow {
 			return '?'
 		}
 		return r
