@@ -1,0 +1,97 @@
+package wire
+
+import "encoding/binary"
+
+// ChunkCall is our own annotation, which tells from which call others come: see
+// package inflight for its value. Pyro's servers pass it on, like every annotation
+// of a call, with the calls that its method makes.
+var ChunkCall = [4]byte{'D', 'I', 'S', 'P'}
+
+// Marks are what the header and the annotations of a message say that concerns us.
+type Marks struct {
+	Correlation    [16]byte
+	HasCorrelation bool
+	// Signed: there is an HMAC chunk, so that no annotation can be added.
+	Signed bool
+	// Chain is the value of ChunkCall, a part of the annotations; nil: there is none.
+	Chain []byte
+}
+
+// ReadMarks reads them. annotations are all of the message's annotations, and are
+// checked to be whole chunks on the way; the error is ErrAnnotations where they
+// are not. A correlation id that is not 16 bytes long is none.
+func ReadMarks(h *Head, annotations []byte) (m Marks, err error) {
+	if h.Dialect == V502 && h.Has(HasCorrelation) {
+		m.Correlation, m.HasCorrelation = h.Correlation, true
+	}
+	for len(annotations) > 0 {
+		var c Chunk
+		if c, annotations, err = NextChunk(h.Dialect, annotations); err != nil {
+			return m, err
+		}
+		switch {
+		case c.ID == ChunkCall:
+			m.Chain = c.Value
+		case h.Dialect != V48:
+		case c.ID == ChunkCorrelation && len(c.Value) == len(m.Correlation):
+			m.Correlation, m.HasCorrelation = [16]byte(c.Value), true
+		case c.ID == ChunkHMAC:
+			m.Signed = true
+		}
+	}
+	return m, nil
+}
+
+// Marking is what is to be put into a message.
+type Marking struct {
+	Correlation [16]byte // zero: none, or the message has one already
+	Chain       []byte   // in place of the message's own ChunkCall; nil: that stays
+}
+
+// MarkInPlace puts a correlation id into message, which begins with a header of
+// V502 that has room for it.
+func MarkInPlace(message []byte, correlation [16]byte) {
+	flags := binary.BigEndian.Uint16(message[8:])
+	binary.BigEndian.PutUint16(message[8:], flags|V502.Bit(HasCorrelation))
+	copy(message[20:36], correlation[:])
+}
+
+// AppendMarked appends the header and the annotations that the message with
+// header h and these annotations has with the marking; its data follows as it
+// is. What V48 has no room for is left out, the chain first.
+func AppendMarked(dst []byte, h *Head, annotations []byte, m Marking) []byte {
+	out := *h
+	chunks := annotations
+	if m.Chain != nil {
+		chunks = make([]byte, 0, len(annotations)+len(m.Chain)+8)
+		for rest := annotations; len(rest) > 0; {
+			c, next, err := NextChunk(h.Dialect, rest)
+			if err != nil {
+				return append(AppendHead(dst, *h), annotations...)
+			}
+			if c.ID != ChunkCall {
+				chunks = append(chunks, rest[:len(rest)-len(next)]...)
+			}
+			rest = next
+		}
+	}
+	add := func(c Chunk) {
+		with := AppendChunk(chunks[:len(chunks):len(chunks)], h.Dialect, c)
+		if h.Dialect != V48 || len(with) <= maxAnnotations48 {
+			chunks = with
+		}
+	}
+	switch {
+	case m.Correlation == [16]byte{}:
+	case h.Dialect == V48:
+		add(Chunk{ID: ChunkCorrelation, Value: m.Correlation[:]})
+	default:
+		out.Flags |= V502.Bit(HasCorrelation)
+		out.Correlation = m.Correlation
+	}
+	if m.Chain != nil {
+		add(Chunk{ID: ChunkCall, Value: m.Chain})
+	}
+	out.AnnotationsLen = uint32(len(chunks))
+	return append(AppendHead(dst, out), chunks...)
+}
