@@ -18,12 +18,19 @@ const (
 	QueueFull                       // Not sent: no endpoint had room, and the queue was full (mode call).
 	QueueTimeout                    // Not sent: no endpoint had room within queue_timeout (mode call).
 	HandshakeRefused                // Not sent: the daemon no longer accepts the client's CONNECT (mode call).
+	TimedOut                        // No complete reply within timeout, or what was left of a call further up.
+	SendTimedOut                    // The endpoint, or the client, took no bytes within send_timeout.
+	NoBudget                        // Not sent: too little was left of the time of the call that it was made for.
+	Circular                        // Not sent: it would have waited for itself.
+	TooDeep                         // Not sent: it was made for as many others as max_depth allows.
+	TooLarge                        // Not sent: the message, or its annotations, are larger than allowed.
 	numOutcomes
 )
 
 var outcomeNames = [numOutcomes]string{
 	"ok", "exception", "oneway", "backend_closed", "backend_protocol_error", "client_closed", "aborted",
 	"no_endpoint", "queue_full", "queue_timeout", "handshake_refused",
+	"timeout", "send_timeout", "no_budget", "circular", "max_depth", "too_large",
 }
 
 // String is the outcome's label value.
@@ -39,6 +46,8 @@ type Calls struct {
 	request  prometheus.Counter
 	reply    prometheus.Counter
 	refused  prometheus.Counter
+	late     prometheus.Counter
+	circles  [2][2]prometheus.Counter
 }
 
 // Calls gives the collectors of a route and its cluster.
@@ -49,6 +58,12 @@ func (s *Set) Calls(route, cluster string) *Calls {
 		request:  s.bytes.WithLabelValues(route, cluster, "request"),
 		reply:    s.bytes.WithLabelValues(route, cluster, "reply"),
 		refused:  s.refusals.WithLabelValues(route, cluster),
+		late:     s.late.WithLabelValues(route, cluster),
+	}
+	for i, certainty := range circleCertainties {
+		for j, action := range circleActions {
+			c.circles[i][j] = s.circles.WithLabelValues(route, cluster, certainty, action)
+		}
 	}
 	for o := range numOutcomes {
 		c.ended[o] = s.calls.WithLabelValues(route, cluster, o.String())
@@ -83,6 +98,19 @@ func (c *Calls) Reply(n int64) { c.reply.Add(float64(n)) }
 
 // Refused counts a CONNECTFAIL of a daemon that was passed on.
 func (c *Calls) Refused() { c.refused.Inc() }
+
+// Late counts a reply that came after its call had been answered with a timeout.
+func (c *Calls) Late() { c.late.Inc() }
+
+// Circle counts a call that closes, or may close, a circle of calls.
+func (c *Calls) Circle(certain, rejected bool) { c.circles[index(certain)][index(rejected)].Inc() }
+
+func index(b bool) int {
+	if b {
+		return 1
+	}
+	return 0
+}
 
 // Listener counts what happens at one listener.
 type Listener struct {

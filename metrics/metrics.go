@@ -27,6 +27,8 @@ type Set struct {
 	duration   *prometheus.HistogramVec
 	bytes      *prometheus.CounterVec
 	refusals   *prometheus.CounterVec
+	late       *prometheus.CounterVec
+	circles    *prometheus.CounterVec
 	failures   *prometheus.CounterVec
 	endpoints  *prometheus.GaugeVec
 	clusters   clusterVecs
@@ -74,6 +76,8 @@ func New(b Build) *Set {
 	s.duration = times("call_duration_seconds", "Time from the last byte of a request to the last byte of its reply.", callBuckets, "route", "cluster")
 	s.bytes = counter("relayed_bytes_total", "Bytes sent on: request, from clients to endpoints; reply, back.", "route", "cluster", "direction")
 	s.refusals = counter("connects_refused_total", "Handshakes refused by a daemon and passed on to the client.", "route", "cluster")
+	s.late = counter("late_replies_total", "Replies that came after their calls had been answered with a timeout, and went to nobody.", "route", "cluster")
+	s.circles = counter("circles_total", "Calls that close a circle of calls, each made for the next, by how certain that is and what was done.", "route", "cluster", "certainty", "action")
 	s.failures = counter("connect_failures_total", "Endpoints that could not be connected, or did not answer a handshake as they should, by reason.", "cluster", "endpoint", "reason")
 	s.endpoints = gauge("endpoint_connections", "Connections open to an endpoint.", "cluster", "endpoint")
 	s.clusters = newClusterVecs(counter, gauge, times)

@@ -40,6 +40,8 @@ func TestEverySeriesExists(t *testing.T) {
 	sources := values(constants(t, "source.go", "SourceKind"))
 	want := map[string][]string{
 		"calls_total outcome":                      values(constants(t, "handles.go", "Outcome")),
+		"circles_total certainty":                  {"certain", "possible"},
+		"circles_total action":                     {"passed", "rejected"},
 		"connect_failures_total reason":            values(constants(t, "reasons.go", "ConnectFailure")),
 		"endpoint_breaker_state state":             breakerStates(),
 		"endpoint_breaker_transitions_total state": breakerStates(),
@@ -75,7 +77,7 @@ func TestEverySeriesExists(t *testing.T) {
 // fixedValues reports whether a label's values come from a list in the code,
 // not from the configuration or the build.
 func fixedValues(label string) bool {
-	return slices.Contains([]string{"outcome", "reason", "direction", "state", "result", "source"}, label)
+	return slices.Contains([]string{"outcome", "reason", "direction", "state", "result", "source", "certainty", "action"}, label)
 }
 
 // routerReasons returns every router.Reason.

@@ -38,6 +38,21 @@ var endReasons = []string{
 	"aborted",                // The dispatcher was stopping, and drain_timeout had passed.
 	"no_endpoint",            // No endpoint of the route's cluster could be used.
 	"endpoint_down",          // The endpoint was found down, and on_down is close.
+	"call_timeout",           // A call took longer than it may, and the client was told that in a way that makes it go.
+	"send_timeout",           // The client, or the daemon, took no bytes within send_timeout.
+	"idle_timeout",           // The client made no call within idle_timeout.
+}
+
+// circleCertainties are the values of the label certainty of circles_total.
+var circleCertainties = []string{
+	"possible", // Some calls that it may have been made for give no circle.
+	"certain",  // Every one does.
+}
+
+// circleActions are those of the label action.
+var circleActions = []string{
+	"passed",   // The call was sent on.
+	"rejected", // It was answered with an error that prints the circle.
 }
 
 // rejectReasons are the reasons of rejected_total: what a client sent or failed

@@ -47,6 +47,8 @@ const referenceWatch = `## What to watch
 |---|---|
 | Which routes lose calls? | ` + "`sum by (route) (rate(pyro_dispatch_calls_total{outcome=~\"backend_.*\"}[5m]))`" + ` |
 | How slow is the slowest call in a hundred? | ` + "`histogram_quantile(0.99, sum by (route, le) (rate(pyro_dispatch_call_duration_seconds_bucket[5m])))`" + ` |
+| Which routes' calls run out of time? | ` + "`sum by (route) (rate(pyro_dispatch_calls_total{outcome=~\"timeout|send_timeout|no_budget\"}[5m])) > 0`" + ` |
+| Do calls wait for themselves? | ` + "`sum by (route, action) (increase(pyro_dispatch_circles_total{certainty=\"certain\"}[5m])) > 0`" + ` |
 | Which endpoints are in trouble? | ` + "`sum by (cluster, endpoint) (increase(pyro_dispatch_connect_failures_total[5m])) > 0`" + ` |
 | Which are down, by the health checks, or ejected? | ` + "`pyro_dispatch_endpoint_up == 0 or pyro_dispatch_endpoint_ejected == 1`" + ` |
 | Why do the health checks fail? | ` + "`sum by (cluster, endpoint, result) (increase(pyro_dispatch_health_checks_total{result!=\"alive\",result!=\"saturated\"}[5m])) > 0`" + ` |
@@ -82,6 +84,8 @@ var labelMeanings = map[string]string{
 	"reason":    "see below, for each metric",
 	"result":    "see [below](#result-of-health_checks_total)",
 	"state":     "see [below](#state)",
+	"certainty": "see [below](#certainty-of-circles_total)",
+	"action":    "see [below](#action-of-circles_total)",
 	"direction": "`request`: from clients to endpoints; `reply`: from endpoints to clients",
 	"version":   "the program's version",
 	"revision":  "the commit it was built from",
@@ -107,14 +111,14 @@ func reference(t *testing.T) string {
 	}
 
 	b.WriteString("\n## Labels\n\n| label | value |\n|---|---|\n")
-	for _, l := range []string{"listener", "route", "cluster", "endpoint", "source", "outcome", "reason", "result", "state", "direction", "version", "revision", "goversion"} {
+	for _, l := range []string{"listener", "route", "cluster", "endpoint", "source", "outcome", "reason", "result", "state", "certainty", "action", "direction", "version", "revision", "goversion"} {
 		if !used[l] {
 			t.Errorf("no metric has the label %s", l)
 		}
 		fmt.Fprintf(&b, "| `%s` | %s |\n", l, labelMeanings[l])
 	}
 
-	for _, l := range []string{"outcome", "source", "state", "result", "reason"} {
+	for _, l := range []string{"outcome", "source", "state", "result", "reason", "certainty", "action"} {
 		writeValues(t, &b, l, families)
 	}
 	b.WriteString("\n" + referenceWatch)
@@ -197,6 +201,8 @@ func valueMeanings(t *testing.T) map[string]map[string]string {
 		"source":                        comments(constants(t, "source.go", "SourceKind")),
 		"source_failures_total reason":  commentedStrings(t, "source.go")["sourceFailures"],
 		"state":                         reasons["breakerStates"],
+		"circles_total certainty":       reasons["circleCertainties"],
+		"circles_total action":          reasons["circleActions"],
 	}
 }
 

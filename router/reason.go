@@ -16,6 +16,9 @@ const (
 	ReasonUnreachable   Reason = "no_endpoint"
 	ReasonNoRoute       Reason = "no_route"
 	ReasonEndpointDown  Reason = "endpoint_down"
+	ReasonCallTimeout   Reason = "call_timeout"
+	ReasonSendTimeout   Reason = "send_timeout"
+	ReasonIdleTimeout   Reason = "idle_timeout"
 
 	// Rejected input and limits.
 	ReasonNotPyro          Reason = "not_pyro"
