@@ -85,6 +85,10 @@ func NewCluster(cfg Config) *Cluster {
 // Name is the cluster's name in the configuration.
 func (c *Cluster) Name() string { return c.name }
 
+// GhostTimeout is how long a daemon is waited for that is at work for nobody; 0: not
+// at all.
+func (c *Cluster) GhostTimeout() time.Duration { return c.cfg.GhostTimeout }
+
 // Run keeps the cluster current until ctx ends: it listens to the sources,
 // checks health, and tends the pools. It returns when everything that it
 // started has ended, and the idle connections are closed. Leases go on.

@@ -13,8 +13,9 @@ import (
 type Conn struct {
 	net.Conn
 	Endpoint *Endpoint
-	// Reader is the driver's. It is set by Config.Adopt, once, and only
-	// for pooled connections.
+	// Reader is the driver's, and reads the connection whoever holds it. It is set by
+	// Config.Adopt, once, for pooled connections; for others when a lease ends that the
+	// daemon is still at work for, if somebody reads on.
 	Reader any
 
 	cluster   *Cluster
@@ -36,6 +37,7 @@ type Conn struct {
 	pings    int       // of ours, which the daemon has not answered; below 0: of the lease's, which it has
 	restsFor *Attempt  // whose oneway call may still run on it
 	limit    *time.Timer
+	onGone   func() // of a ghost
 }
 
 type connState uint8
@@ -69,11 +71,11 @@ func (c *Conn) Close() error {
 	return err
 }
 
-// dispose closes a connection that nobody uses any more. A pooled one is closed by
-// a goroutine of its own: its Reader may be the caller, from within the very read
+// dispose closes a connection that nobody uses any more. One with a Reader is closed
+// by a goroutine of its own: the Reader may be the caller, from within the very read
 // that Close waits for.
 func (c *Conn) dispose() {
-	if c.Pooled() {
+	if c.Reader != nil {
 		go c.Close()
 		return
 	}

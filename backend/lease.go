@@ -38,6 +38,7 @@ type Lease struct {
 	pinned   bool
 	done     atomic.Bool
 	onDown   func()
+	onGone   func()
 }
 
 // newLease makes a lease of a granted connection, under the lock.
@@ -127,6 +128,25 @@ func (l *Lease) Pin() bool {
 	return true
 }
 
+// OnGone has f called when the daemon has let go of what the lease was for: when
+// the lease ends, or, where the daemon is still at work then, when it has closed the
+// connection or is waited for no longer. f must not block.
+func (l *Lease) OnGone(f func()) { l.onGone = f }
+
+// Late says that a call got no reply in time, and that the holder keeps the
+// connection and waits for it.
+func (l *Lease) Late() {
+	c := l.cluster
+	c.lock()
+	defer c.unlock()
+	if c.cfg.Hops.explains(l.Conn.RemoteAddr(), l.since) {
+		l.Endpoint.metrics.Explained.Inc()
+		return
+	}
+	v, _ := l.Endpoint.breaker.allow(true)
+	c.judge(l.Endpoint, v, errTimedOut)
+}
+
 // Settled says that the daemon has answered what the holder sent, and before that,
 // since it answers in order, all PINGs of ours.
 func (l *Lease) Settled() {
@@ -164,7 +184,13 @@ func (l *Lease) Done(o Outcome) {
 	if o == Resting || o == Doubtful {
 		pings++
 	}
+	if l.onGone != nil && !o.haunts() {
+		c.note(l.onGone)
+	}
 	switch {
+	case o.haunts():
+		conn.onGone = l.onGone
+		c.haunt(conn)
 	case o == Saturated:
 		c.discard(conn)
 		c.filled(e, l.grant.evicted != nil)
@@ -176,8 +202,6 @@ func (l *Lease) Done(o Outcome) {
 		c.restFor(conn, nil, pings)
 	case o == Served, o == Cancelled, o == Resting, o == Doubtful:
 		c.rest(conn)
-	case o == Abandoned:
-		c.haunt(conn)
 	default:
 		c.discard(conn)
 	}
@@ -187,7 +211,7 @@ func (l *Lease) Done(o Outcome) {
 func (l *Lease) account(o Outcome) {
 	c, e := l.cluster, l.Endpoint
 	err := o.failure()
-	if o == Broken && (l.answered || l.Conn.Pooled()) && c.cfg.Hops.explains(l.Conn.RemoteAddr(), l.since) {
+	if (o == Broken || o == TimedOut) && (l.answered || l.Conn.Pooled()) && c.cfg.Hops.explains(l.Conn.RemoteAddr(), l.since) {
 		err = errExcluded
 		e.metrics.Explained.Inc()
 	}

@@ -41,6 +41,11 @@ const (
 	Torn
 	// Abandoned: nobody waits for the reply any more; the daemon works on.
 	Abandoned
+	// TimedOut: the same, because the reply did not come in time.
+	TimedOut
+	// Excused: the connection ended while a reply was due, because a call failed that
+	// the daemon had made for it.
+	Excused
 )
 
 // Why an endpoint was given up during the handshake, or failed. They are the
@@ -50,7 +55,11 @@ var (
 	errUnanswered   = errors.New("did not answer CONNECT in time")
 	errBroken       = errors.New("closed the connection instead of answering CONNECT")
 	errGarbled      = errors.New("answered CONNECT with something else than Pyro")
+	errTimedOut     = errors.New("did not answer in time")
 )
+
+// haunts reports whether the daemon is still at work for the lease.
+func (o Outcome) haunts() bool { return o == Abandoned || o == TimedOut }
 
 // failure is what an outcome is to breakers: nil for a success.
 func (o Outcome) failure() error {
@@ -63,6 +72,8 @@ func (o Outcome) failure() error {
 		return errBroken
 	case Garbled:
 		return errGarbled
+	case TimedOut:
+		return errTimedOut
 	}
 	return errExcluded
 }

@@ -117,6 +117,7 @@ func (c *Cluster) discard(conn *Conn) {
 		e.ghosts--
 		e.worked(time.Now())
 		e.metrics.Ghosts.Dec()
+		c.gone(conn)
 	}
 	c.closed(conn)
 	c.note(conn.dispose)
@@ -145,6 +146,7 @@ func (c *Cluster) haunt(conn *Conn) {
 	e := conn.Endpoint
 	if conn.dead || conn.Reader == nil || c.cfg.GhostTimeout == 0 {
 		c.discard(conn)
+		c.gone(conn)
 		return
 	}
 	conn.state, conn.since = ghost, time.Now()
@@ -156,6 +158,14 @@ func (c *Cluster) haunt(conn *Conn) {
 		c.unlock()
 	})
 	c.note(conn.closeWrite)
+}
+
+// gone lets whoever wants to know hear that the daemon has let go of a ghost.
+func (c *Cluster) gone(conn *Conn) {
+	if f := conn.onGone; f != nil {
+		conn.onGone = nil
+		c.note(f)
+	}
 }
 
 // Haunting reports whether what comes on the connection is for nobody.

@@ -129,7 +129,7 @@ func TestBadRequests(t *testing.T) {
 		}, "header_check"},
 		{"CONNECT", func(d wire.Dialect) []byte { return head(d, wire.Connect, 0, 0) }, "message_type"},
 		{"RESULT", func(d wire.Dialect) []byte { return head(d, wire.Result, 0, 0) }, "message_type"},
-		{"2 GiB", func(d wire.Dialect) []byte { return head(d, wire.Invoke, 0, 1<<31-1) }, "message_size"},
+		{"2 GiB", func(d wire.Dialect) []byte { return head(d, wire.Ping, 0, 1<<31-1) }, "message_size"},
 		{"annotations size", func(d wire.Dialect) []byte { return head(d, wire.Invoke, 2000, 1) }, "annotations_size"},
 		{"annotations overrun", func(d wire.Dialect) []byte { return overrun(d, wire.Invoke) }, "annotations"},
 		{"half a header", func(d wire.Dialect) []byte { return head(d, wire.Invoke, 0, 1)[:15] }, "client_closed"},

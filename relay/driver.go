@@ -10,6 +10,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/pyro-dispatch/pyro-dispatch/backend"
 	"github.com/pyro-dispatch/pyro-dispatch/router"
 )
 
@@ -30,6 +31,7 @@ type driver struct {
 	cancel  context.CancelFunc // ends the Acquire in progress
 	running int                // goroutines
 	legging bool               // one of them is the leg's
+	ghost   *backend.Conn      // what that reads to its end although the session has given it up
 	ended   chan struct{}      // closed by Close; made by whoever must wait for it
 	over    bool               // Close was asked for
 	resume  chan struct{}      // holds a token where the client's bytes may be shown again
@@ -132,7 +134,7 @@ func (d *driver) afterEvent(now time.Duration) todo {
 
 func (d *driver) setWheel(now time.Duration) {
 	due := d.session.Deadline()
-	if due == 0 && d.visitable() {
+	if (due == 0 || due > now+visitAfter) && d.visitable() {
 		due = now + visitAfter
 	}
 	d.listener.server.wheel.set(&d.timer, due)
@@ -171,11 +173,13 @@ func (d *driver) perform(t todo) {
 				l.closeWrite()
 			}
 		case router.Release:
+			d.mu.Lock()
 			if a.Lease.Conn.Pooled() {
-				d.mu.Lock()
 				d.unbindLocked(a.Lease)
-				d.mu.Unlock()
+			} else if a.Outcome == backend.TimedOut || a.Outcome == backend.Abandoned {
+				d.hauntLocked(a.Lease)
 			}
+			d.mu.Unlock()
 			a.Lease.Done(a.Outcome)
 		case router.Close:
 			d.mu.Lock()
@@ -203,9 +207,9 @@ func (d *driver) perform(t todo) {
 // left alone for a while.
 func (d *driver) tick() {
 	d.mu.Lock()
-	waited := d.session.Deadline() == 0
+	due := d.session.Deadline()
 	d.mu.Unlock()
-	if waited {
+	if due == 0 || due > d.listener.server.now() {
 		d.visit()
 		return
 	}

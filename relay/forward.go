@@ -36,7 +36,7 @@ func (p *pump) untake() {
 func (p *pump) sendRest() {
 	if p.sendErr == nil && len(p.unsent) > 0 {
 		var n int
-		n, p.sendErr = p.dst.conn.Write(p.unsent)
+		n, p.sendErr = p.dst.push(p.unsent, p.d.session.SendTimeout())
 		p.wrote += n
 		if p.sendErr == nil {
 			p.d.event(func(now time.Duration) { p.d.session.Sent(now, p.taken.To) })
@@ -70,7 +70,7 @@ func (p *pump) moveBody() {
 	progress := func(n int64) {
 		p.d.event(func(now time.Duration) { p.d.session.Moved(now, p.port, n) })
 	}
-	readErr, writeErr := move(p.dst, p.src, p.taken.Body, progress)
+	readErr, writeErr := move(p.dst, p.src, p.taken.Body, p.d.session.SendTimeout(), progress)
 	if writeErr != nil {
 		p.writeFailed(writeErr)
 	}

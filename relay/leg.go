@@ -74,7 +74,36 @@ func (d *driver) runLegFrom(leg *link, port router.Port) {
 	if p.run() == parked {
 		return
 	}
+	if ghost := d.givenUp(leg); ghost != nil {
+		ghost.Ended()
+		return
+	}
 	d.runLeg()
+}
+
+// hauntLocked: the session has given up its leg, whose daemon still works on a
+// call. The leg's goroutine reads on until that is over, for the endpoint and no
+// longer for the session, which may be gone by then. The lock is held.
+func (d *driver) hauntLocked(l *backend.Lease) {
+	if d.leg == nil || d.leg.conn != l.Conn.Conn || !d.legging {
+		return
+	}
+	l.Conn.Reader = d.leg
+	d.ghost = l.Conn
+	d.leg, d.legPort = nil, 0
+	d.legging = false
+	d.running--
+}
+
+// givenUp gives the connection of a leg that only its goroutine reads any more, nil
+// where that is the session's.
+func (d *driver) givenUp(leg *link) *backend.Conn {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.ghost == nil || d.ghost.Conn != leg.conn {
+		return nil
+	}
+	return d.ghost
 }
 
 // endpointDown is called when the endpoint of the session's lease is found down.

@@ -1,8 +1,11 @@
 package relay
 
 import (
+	"errors"
 	"net"
+	"os"
 	"syscall"
+	"time"
 )
 
 // link is a connection as the driver uses it. One goroutine reads it and one
@@ -46,6 +49,37 @@ func (l *link) trySend(b []byte) (int, error) {
 		err = l.outErr
 	}
 	return l.sent, err
+}
+
+// push writes b, waiting. Within limit, if that is not 0, the peer must take some of
+// it; otherwise the error is os.ErrDeadlineExceeded.
+func (l *link) push(b []byte, limit time.Duration) (n int, err error) {
+	for {
+		l.within(limit)
+		m, err := l.conn.Write(b[n:])
+		n += m
+		if m > 0 && errors.Is(err, os.ErrDeadlineExceeded) {
+			continue
+		}
+		if err == nil {
+			l.anyTime(limit)
+		}
+		return n, err
+	}
+}
+
+// within bounds the time that writes may take from now on; 0 is no bound.
+func (l *link) within(limit time.Duration) {
+	if limit > 0 {
+		l.conn.SetWriteDeadline(time.Now().Add(limit))
+	}
+}
+
+// anyTime ends that.
+func (l *link) anyTime(limit time.Duration) {
+	if limit > 0 {
+		l.conn.SetWriteDeadline(time.Time{})
+	}
 }
 
 // closeWrite sends the end of the stream, where the connection can.

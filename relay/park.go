@@ -35,6 +35,9 @@ func (d *driver) visitable() bool {
 	if !d.calls() && (d.leg == nil || d.leg.raw == nil) {
 		return false
 	}
+	if d.session.Pressed() {
+		return false
+	}
 	switch d.session.State() {
 	case router.Idle, router.Sending, router.Waiting, router.Replying:
 		return true
@@ -75,7 +78,9 @@ func (d *driver) visit() {
 	idle := d.canPark()
 	ask := idle && !d.parking
 	d.parking = d.parking || ask
-	if !idle {
+	if idle {
+		d.listener.server.wheel.set(&d.timer, d.session.Deadline()) // of its idle time
+	} else {
 		d.listener.server.wheel.set(&d.timer, d.listener.server.now()+visitAfter)
 	}
 	leg, calls, paused := d.leg, d.calls(), d.paused

@@ -1,9 +1,11 @@
 package relay
 
 import (
+	"errors"
 	"io"
 	"os"
 	"sync"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -58,14 +60,14 @@ func (p pipe) close() {
 // splice is move without copying the bytes through our memory, by way of p.
 // Nothing is left in the pipe between two steps, so what has been counted has
 // been delivered.
-func splice(p pipe, dst, src *link, n int64, progress func(int64)) (readErr, writeErr error) {
+func splice(p pipe, dst, src *link, n int64, limit time.Duration, progress func(int64)) (readErr, writeErr error) {
 	for n > 0 {
 		in, err := spliceIn(p, src, n)
 		if err != nil {
 			givePipe(p)
 			return err, nil
 		}
-		if err := spliceOut(dst, p, in); err != nil {
+		if err := spliceOut(dst, p, in, limit); err != nil {
 			p.close()
 			return nil, err
 		}
@@ -101,7 +103,9 @@ func spliceIn(p pipe, src *link, n int64) (in int64, err error) {
 }
 
 // spliceOut empties n bytes from the pipe into dst.
-func spliceOut(dst *link, p pipe, n int64) (err error) {
+func spliceOut(dst *link, p pipe, n int64, limit time.Duration) (err error) {
+	dst.within(limit)
+	before := n
 	waitErr := dst.raw.Write(func(fd uintptr) bool {
 		for n > 0 {
 			out, spliceErr := unix.Splice(p.r, nil, int(fd), nil, int(n), spliceFlags)
@@ -117,7 +121,10 @@ func spliceOut(dst *link, p pipe, n int64) (err error) {
 		}
 		return true
 	})
-	if waitErr != nil {
+	switch {
+	case errors.Is(waitErr, os.ErrDeadlineExceeded) && n < before:
+		return spliceOut(dst, p, n, limit)
+	case waitErr != nil:
 		return waitErr
 	}
 	return os.NewSyscallError("splice", err)

@@ -11,14 +11,43 @@ import (
 // that has more is made to wait, not refused.
 const maxPipelined = 4
 
-// call is a request that has begun to be sent on.
+// call is a request: the client's next one, or one that has begun to be sent on.
 type call struct {
+	began          time.Duration // when enough of it was here to be dealt with
 	sent           time.Duration // when its last byte was shown; 0: not yet
+	due            time.Duration // when it has taken too long; 0: never
+	allowed        time.Duration // how long it may take from its last byte; 0: any time
+	latest         time.Duration // when a call further up has too little time left; 0: never
 	correlation    [16]byte
 	hasCorrelation bool
+	made           bool // the correlation id is ours
+	signed         bool
+	late           bool // it was answered with a timeout, and its reply is still to come
 	kind           wire.Type
+	serializer     wire.Serializer
 	seq            uint16
-	failure        error // why it could not be sent, where that is known
+	failure        error // why it could not be sent, or got no reply, where that is known
+}
+
+// nested reports whether the call may be made by a method that another call waits
+// for: it came with an id, and Pyro's servers give one to all that they call.
+func (c *call) nested() bool { return c.hasCorrelation && !c.made }
+
+// answerable reports whether an exception of ours would be taken for its result: a
+// PING is answered with a PING, and a signed message with a signed one.
+func (c *call) answerable() bool {
+	return c.kind == wire.Invoke && !c.signed && c.serializer != wire.UnknownSerializer
+}
+
+// complete: the last byte of the request is on its way. Its time begins anew.
+func (c *call) complete(now time.Duration) {
+	c.sent = now
+	if c.allowed > 0 {
+		c.due = now + c.allowed
+	}
+	if c.latest > 0 && (c.due == 0 || c.latest < c.due) {
+		c.due = c.latest
+	}
 }
 
 func (c *call) elapsed(now time.Duration) time.Duration {
@@ -38,6 +67,20 @@ type callQueue struct {
 
 func (q *callQueue) len() int   { return int(q.n) }
 func (q *callQueue) full() bool { return q.n == maxPipelined }
+
+func (q *callQueue) at(i int) *call { return &q.ring[(q.first+uint8(i))%maxPipelined] }
+
+// waiting is how many calls the client waits for. Those that it does not are the
+// oldest.
+func (q *callQueue) waiting() int { return q.len() - q.late() }
+
+// late is how many were answered with a timeout, and will be by the daemon.
+func (q *callQueue) late() (n int) {
+	for n < q.len() && q.at(n).late {
+		n++
+	}
+	return n
+}
 
 func (q *callQueue) push(c call) {
 	q.ring[(q.first+q.n)%maxPipelined] = c

@@ -2,6 +2,7 @@ package router
 
 import (
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/pyro-dispatch/pyro-dispatch/metrics"
@@ -80,13 +81,11 @@ func (s *Session) nextRequest(now time.Duration, b []byte, t *Taken) (int64, Rea
 		return 0, ReasonVersion
 	case h.Type != wire.Invoke && h.Type != wire.Ping:
 		return 0, ReasonOutOfTurn
-	case h.BodyLen() > s.env.Limits.Message:
-		return 0, ReasonMessageSize
 	case int64(h.AnnotationsLen) > s.env.Limits.Annotations:
 		return 0, ReasonAnnotationsSize
 	}
 	hold := h.Len()
-	if hold > s.env.Limits.StoreAndForward {
+	if hold > s.env.Limits.StoreAndForward || h.BodyLen() > s.env.Limits.Message {
 		hold = int64(h.Dialect.HeadLen()) + int64(h.AnnotationsLen)
 	}
 	if int64(len(b)) < hold {
@@ -94,26 +93,73 @@ func (s *Session) nextRequest(now time.Duration, b []byte, t *Taken) (int64, Rea
 		return 0, ""
 	}
 	s.patience = s.env.RequestTime // for the next one
-	annotations, _ := split(&h, b)
-	c := call{kind: h.Type, seq: h.Seq}
-	if c.correlation, c.hasCorrelation, err = wire.Correlation(&h, annotations); err != nil {
-		s.blame(err)
-		return 0, ReasonAnnotations
+	if !s.looked {
+		if reason := s.look(now, &h, b); reason != "" {
+			return 0, reason
+		}
 	}
-	// A PING is answered whatever its flags say.
-	oneway := h.Type == wire.Invoke && h.Has(wire.Oneway)
-	if s.pooled != nil && !s.ready(now, &h, b, c) || !oneway && s.calls.full() {
-		t.Paused, s.paused = true, true
+	oneway := s.next.oneway(&h)
+	switch {
+	case s.next.failure == nil && s.ready(now, &h, b):
+		s.beginRequest(now, h.Len(), oneway)
+		return h.Len(), ""
+	case s.next.failure != nil && s.atRest():
+		s.fail(now, &h)
 		return 0, ""
 	}
-	if s.dropping() {
-		return 0, ""
-	}
-	s.beginRequest(c, oneway, h.Len())
-	return h.Len(), ""
+	t.Paused, s.paused = true, true
+	return 0, ""
 }
 
-func (s *Session) beginRequest(c call, oneway bool, length int64) {
+// oneway: nobody answers it. A PING is answered whatever its flags say.
+func (c *call) oneway(h *wire.Head) bool { return c.kind == wire.Invoke && h.Has(wire.Oneway) }
+
+// look takes notice of the client's next request, with header h, of which b has at
+// least the annotations. It returns why the client cannot be listened to any more.
+func (s *Session) look(now time.Duration, h *wire.Head, b []byte) Reason {
+	annotations, _ := split(h, b)
+	marks, err := wire.ReadMarks(h, annotations)
+	if err != nil {
+		s.blame(err)
+		return ReasonAnnotations
+	}
+	c := call{
+		kind: h.Type, seq: h.Seq, serializer: h.Serializer(), began: now,
+		correlation: marks.Correlation, hasCorrelation: marks.HasCorrelation, signed: marks.Signed,
+	}
+	if h.BodyLen() > s.env.Limits.Message {
+		if !c.answerable() || h.Has(wire.Oneway) {
+			return ReasonMessageSize
+		}
+		s.env.Metrics.Rejected(string(ReasonMessageSize))
+		c.failure = fmt.Errorf("%w: %d bytes, of %d that are allowed", ErrTooLarge, h.BodyLen(), s.env.Limits.Message)
+	}
+	if !c.oneway(h) { // of a oneway call only the sending is bounded
+		c.allowed = s.times.Call
+		if c.allowed > 0 {
+			c.due = now + c.allowed
+		}
+	}
+	s.next, s.looked = c, true
+	s.quietBy = 0
+	return ""
+}
+
+// ready reports whether the client's next request can be sent on now. Otherwise it
+// waits for a Resume, or has failed.
+func (s *Session) ready(now time.Duration, h *wire.Head, message []byte) bool {
+	if s.pooled != nil {
+		return s.readyPooled(now, h, message)
+	}
+	if s.next.oneway(h) {
+		return true
+	}
+	return s.calls.late() == 0 && !s.calls.full()
+}
+
+func (s *Session) beginRequest(now time.Duration, length int64, oneway bool) {
+	c := s.next
+	s.looked = false
 	s.requestLeft = length
 	s.sendOneway = oneway
 	s.summary.Calls++
@@ -142,7 +188,7 @@ func (s *Session) requestMoved(now time.Duration, n int64) {
 		s.sendOneway = false
 		s.route.Calls.Oneway(metrics.Sent)
 	case s.calls.len() > 0: // a reply may come before its request's end
-		s.calls.newest().sent = now
+		s.calls.newest().complete(now)
 	}
 	if s.atRest() {
 		s.rested(now)

@@ -9,6 +9,7 @@ import (
 
 	"github.com/pyro-dispatch/pyro-dispatch/backend"
 	"github.com/pyro-dispatch/pyro-dispatch/balance"
+	"github.com/pyro-dispatch/pyro-dispatch/handshake"
 	"github.com/pyro-dispatch/pyro-dispatch/wire"
 )
 
@@ -101,6 +102,8 @@ func (s *Session) connected(now time.Duration, h *wire.Head, payload []byte) {
 		return
 	}
 	s.deadline = 0
+	s.times = s.route.Timeouts.over(s.env.Timeouts)
+	s.python2 = handshake.Python2(h.Serializer(), h.Has(wire.Compressed), payload, handshake.DefaultLimits())
 	annotations, _ := split(h, s.greeting.message)
 	s.attempt = &backend.Attempt{
 		Dialect: h.Dialect,

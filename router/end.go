@@ -1,6 +1,8 @@
 package router
 
 import (
+	"errors"
+	"os"
 	"time"
 
 	"github.com/pyro-dispatch/pyro-dispatch/backend"
@@ -92,6 +94,9 @@ func (s *Session) WriteFailed(now time.Duration, p Port, err error) {
 			s.failover(now, backend.Broken)
 		}
 		return
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		s.stuck(now, p)
+		return
 	case p == Client && s.clientEOF: // its reader has come upon the end already
 		s.blame(err)
 		s.close(now, ReasonClientReset, s.parted())
@@ -114,6 +119,15 @@ func (s *Session) WriteFailed(now time.Duration, p Port, err error) {
 
 // Tick says that the deadline has passed.
 func (s *Session) Tick(now time.Duration) {
+	if s.expire(now) {
+		return
+	}
+	if s.quietBy != 0 && now >= s.quietBy {
+		s.rushed(now)
+	}
+	if s.lateBy != 0 && now >= s.lateBy {
+		s.tooLate(now)
+	}
 	if k := s.pooled; k != nil && k.idleBy != 0 && now >= k.idleBy {
 		s.letGo()
 	}
@@ -207,7 +221,7 @@ func (s *Session) endInput(now time.Duration, r Reason) {
 		// without us, and rested comes when it has answered.
 	case s.requestLeft > 0 || s.dropping() || s.atRest():
 		s.finish(now, r, backend.Served)
-	case s.calls.len() == 0:
+	case s.calls.waiting() == 0:
 		// The last bytes are being written, and rested comes when they have been.
 	case s.pooled != nil: // the connection outlives this client
 	default:

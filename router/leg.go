@@ -74,6 +74,10 @@ func (s *Session) failover(now time.Duration, o backend.Outcome) {
 func (s *Session) replyData(now time.Duration, b []byte) (t Taken) {
 	for t.Consumed < len(b) && t.Need == 0 {
 		rest := b[t.Consumed:]
+		if s.replyLeft == 0 && t.Consumed > 0 && s.calls.late() > 0 {
+			t.Again = true // what follows goes elsewhere
+			break
+		}
 		if s.replyLeft == 0 {
 			h, err := wire.ParseHead(rest)
 			if errors.Is(err, wire.ErrShort) {
@@ -107,6 +111,10 @@ func (s *Session) replyData(now time.Duration, b []byte) (t Taken) {
 			}
 		}
 		n := min(s.replyLeft, int64(len(rest)))
+		if s.swallowing {
+			s.replyMoved(now, n)
+			return Taken{Consumed: int(n), Again: int(n) < len(rest), ReplyDue: s.calls.len() > 0}
+		}
 		t.Consumed += int(n)
 		t.Forward = t.Consumed
 		s.unsent = !s.clientGone
@@ -155,6 +163,7 @@ func (s *Session) nextReply(h *wire.Head) error {
 	}
 	s.replyFlags = *h
 	s.replyLeft = h.Len()
+	s.swallowing = s.calls.late() > 0
 	if s.state == inGreeting {
 		s.answered(h)
 	}
@@ -183,7 +192,7 @@ func (s *Session) expects(t wire.Type) bool {
 // replyMoved counts n bytes of the current reply as on their way.
 func (s *Session) replyMoved(now time.Duration, n int64) {
 	s.replyLeft -= n
-	if !s.clientGone {
+	if !s.clientGone && !s.swallowing {
 		s.summary.ReplyBytes += n
 		s.route.Calls.Reply(n)
 		if s.state == inGreeting {
@@ -198,14 +207,21 @@ func (s *Session) replyMoved(now time.Duration, n int64) {
 
 // replied: the reply is complete.
 func (s *Session) replied(now time.Duration) {
-	switch s.replyFlags.Type {
-	case wire.ConnectFail:
+	switch {
+	case s.replyFlags.Type == wire.ConnectFail:
 		s.route.Calls.Refused()
 		s.finish(now, ReasonRefused, backend.Refused)
 		return
-	case wire.ConnectOK:
+	case s.replyFlags.Type == wire.ConnectOK:
 		s.state = inOpen
 		s.disarm()
+	case s.swallowing:
+		s.swallowing = false
+		s.calls.pop()
+		s.route.Calls.Late()
+		if s.calls.late() == 0 {
+			s.lateBy = 0
+		}
 	default:
 		c := s.calls.pop()
 		if s.pooled != nil {
@@ -248,7 +264,11 @@ func (s *Session) rested(now time.Duration) {
 	if s.pooled != nil {
 		s.restedPooled(now)
 	} else {
-		s.lease.Busy(false)
+		s.lease.Busy(s.calls.len() > 0)
+		s.resume()
+	}
+	if idle := s.times.Idle; idle > 0 && !s.looked {
+		s.quietBy = now + idle
 	}
 	switch {
 	case s.inputEnd != "":

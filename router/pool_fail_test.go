@@ -145,7 +145,7 @@ func TestPoolException(t *testing.T) {
 						t.Errorf("correlation id %x, %v", got, ok)
 					}
 					data := string(m.Data)
-					const text = "pyro-dispatch: no endpoint reachable (route route, cluster cluster)"
+					const text = "pyro-dispatch: no endpoint reachable (route route, cluster cluster"
 					if !strings.Contains(data, class) || strings.Contains(data, other) || !strings.Contains(data, text) {
 						t.Errorf("raises %q", data)
 					}

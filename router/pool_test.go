@@ -237,7 +237,7 @@ func (h *harness) sendsToPool(a router.Action) bool {
 func (h *harness) unsendable() (n int) {
 	for _, f := range h.failed {
 		switch f.Outcome {
-		case metrics.NoEndpoint, metrics.QueueFull, metrics.QueueTimeout, metrics.HandshakeRefused:
+		case metrics.NoEndpoint, metrics.QueueFull, metrics.QueueTimeout, metrics.HandshakeRefused, metrics.TooLarge:
 			n++
 		}
 	}

@@ -2,13 +2,11 @@ package router
 
 import (
 	"bytes"
-	"errors"
 	"time"
 
 	"github.com/google/uuid"
 
 	"github.com/pyro-dispatch/pyro-dispatch/backend"
-	"github.com/pyro-dispatch/pyro-dispatch/metrics"
 	"github.com/pyro-dispatch/pyro-dispatch/wire"
 )
 
@@ -28,8 +26,6 @@ type pooled struct {
 	objectKey uint64 // the hash key of calls that have none of their own
 
 	waiting   bool            // a request waits for a lease, or to be shown again now that there is one
-	failure   error           // why the waiting request cannot be sent
-	dropLeft  int64           // of a request that could not be sent: bytes still to be dropped
 	fresh     bool            // nothing of the current request is known to be written
 	unwritten int64           // bytes of it that were forwarded meanwhile
 	endAs     backend.Outcome // what the call's lease will have been good for
@@ -136,23 +132,24 @@ func (s *Session) noEndpoint(now time.Duration, err error) {
 		s.finish(now, ReasonBackendClosed, backend.Broken)
 		return
 	}
-	s.pooled.failure = err
+	s.next.failure = err
+	s.pooled.waiting = false
 	s.resume()
 }
 
-// ready reports whether the request with header h, which message begins with,
-// can be dealt with now: sent on, for which there is a lease then, or dropped.
-// Otherwise it has to wait for a Resume.
-func (s *Session) ready(now time.Duration, h *wire.Head, message []byte, c call) bool {
-	p := s.pooled
+// readyPooled reports whether the client's next request, with header h, which
+// message begins with, can be sent on now: there is a lease for it then.
+// Otherwise it has to wait for a Resume, or is to be answered with its failure.
+func (s *Session) readyPooled(now time.Duration, h *wire.Head, message []byte) bool {
+	p, c := s.pooled, &s.next
 	switch {
-	case p.failure != nil:
-		c.failure = p.failure
-		p.failure, p.waiting = nil, false
-		s.fail(now, h, c)
-		return true
 	case s.lease != nil && p.waiting:
 		p.waiting = false
+		if c.due != 0 && now >= c.due {
+			c.failure = ErrTimeout
+			s.unhold(backend.Cancelled)
+			return false
+		}
 	case !s.atRest():
 		return false
 	case s.lease == nil && !s.lend(h, message, c):
@@ -172,10 +169,10 @@ func (s *Session) ready(now time.Duration, h *wire.Head, message []byte, c call)
 }
 
 // lend takes a lease that is to be had at once, or asks for one.
-func (s *Session) lend(h *wire.Head, message []byte, c call) bool {
+func (s *Session) lend(h *wire.Head, message []byte, c *call) bool {
 	a := s.attempt
 	a.Again()
-	a.Nested = c.hasCorrelation // see docs/configuration.md, nested_reserve
+	a.Nested = c.nested() // see docs/configuration.md, nested_reserve
 	if s.route.HashBy.perCall() {
 		annotations, _ := split(h, message)
 		if key, ok := s.route.HashBy.callKey(h.Dialect, annotations); ok {
@@ -195,64 +192,4 @@ func (s *Session) lend(h *wire.Head, message []byte, c call) bool {
 	s.pooled.waiting = true
 	s.do(Action{Op: Acquire, Port: s.leg, Attempt: a})
 	return false
-}
-
-// fail answers a request for which there is no endpoint, and has it dropped.
-func (s *Session) fail(now time.Duration, h *wire.Head, c call) {
-	s.pooled.dropLeft = h.Len()
-	s.summary.Calls++
-	outcome := unsentAs(c.failure)
-	s.observe(now, &c, outcome)
-	if c.kind == wire.Invoke && h.Has(wire.Oneway) {
-		s.route.Calls.Oneway(outcome) // nobody waits to be told
-		return
-	}
-	s.route.Calls.Began()
-	s.route.Calls.Ended(outcome, 0)
-	if c.kind == wire.Ping || s.pooled.handshake.Signed || h.Serializer() == wire.UnknownSerializer {
-		// No answer of ours would be taken: a PING is answered with a PING, and a
-		// signed message with a signed one.
-		s.blame(c.failure)
-		s.finish(now, ReasonUnreachable, backend.Served)
-		return
-	}
-	f := wire.Failure{
-		Dialect: h.Dialect, Serializer: h.Serializer(), Seq: h.Seq, Correlation: c.correlation,
-		Class: wire.CommunicationError,
-		Text:  unsentText(s.route, c.failure),
-	}
-	if c.hasCorrelation {
-		// Perhaps from a daemon's method, where a communication error would not be
-		// sent back: the daemon closes the connection instead.
-		f.Class = wire.PyroError
-	}
-	s.tell(wire.AppendFailure(nil, f))
-}
-
-// unsentAs is the outcome of a call that could not be sent because of err.
-func unsentAs(err error) metrics.Outcome {
-	refused := (*backend.RefusedError)(nil)
-	switch {
-	case errors.Is(err, backend.ErrQueueFull):
-		return metrics.QueueFull
-	case errors.Is(err, backend.ErrQueueTimeout):
-		return metrics.QueueTimeout
-	case errors.As(err, &refused):
-		return metrics.HandshakeRefused
-	}
-	return metrics.NoEndpoint
-}
-
-// dropping reports whether the rest of a request is to be dropped.
-func (s *Session) dropping() bool { return s.pooled != nil && s.pooled.dropLeft > 0 }
-
-// drop passes over the bytes of a request that could not be sent.
-func (s *Session) drop(now time.Duration, b []byte) Taken {
-	p := s.pooled
-	n := min(p.dropLeft, int64(len(b)))
-	p.dropLeft -= n
-	if s.state == inOpen && s.atRest() {
-		s.rested(now)
-	}
-	return Taken{Consumed: int(n), Again: int(n) < len(b)}
 }

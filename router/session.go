@@ -46,6 +46,15 @@ type Session struct {
 	attempt *backend.Attempt
 	pooled  *pooled // nil: mode session
 
+	next     call  // the request that the client's bytes begin with,
+	looked   bool  // once enough of it has been here
+	dropLeft int64 // of a request that is not sent on: bytes still to be dropped
+
+	times   Timeouts      // in force for the client
+	quietBy time.Duration // when a client without a call is closed; 0: never
+	lateBy  time.Duration // when late replies are waited for no longer; 0: there are none
+	python2 bool          // the client's, as far as can be told
+
 	leg     Port // the live leg, or the one being acquired; 0: none yet
 	lastLeg Port
 	lease   *backend.Lease
@@ -64,6 +73,7 @@ type Session struct {
 	paused     bool // the client's bytes wait for a Resume
 	unsent     bool // a reply's bytes are forwarded, but not known to be written
 	unshipped  bool // a request's are
+	swallowing bool // the current reply is a late one
 	clientEOF  bool
 	clientGone bool // nothing can be written to the client any more
 	legBroken  bool // nothing can be written to the leg any more
@@ -188,11 +198,30 @@ type denial struct {
 // Deadline is the time at which Tick wants to be called, 0 for never. It may
 // have changed after any event.
 func (s *Session) Deadline() time.Duration {
-	if k := s.pooled; k != nil && k.idleBy != 0 && (s.deadline == 0 || k.idleBy < s.deadline) {
-		return k.idleBy
+	due := sooner(s.deadline, s.callDue())
+	due = sooner(due, s.quietBy)
+	due = sooner(due, s.lateBy)
+	if k := s.pooled; k != nil {
+		due = sooner(due, k.idleBy)
 	}
-	return s.deadline
+	return due
 }
+
+// sooner is the earlier of two times, 0 being never.
+func sooner(a, b time.Duration) time.Duration {
+	if a == 0 || b != 0 && b < a {
+		return b
+	}
+	return a
+}
+
+// Pressed reports whether the deadline is one for the client or the endpoint to
+// do something without which nothing goes on, and not only the bound of a call or
+// of an idle time.
+func (s *Session) Pressed() bool { return s.deadline != 0 }
+
+// SendTimeout is how long either peer may take no bytes at all, 0 for any time.
+func (s *Session) SendTimeout() time.Duration { return s.times.Send }
 
 // Actions returns what is to be done now, in order, and forgets it. Bytes that
 // the last Taken asks to be forwarded go before any of it.
@@ -238,19 +267,19 @@ func (s *Session) State() State {
 	switch {
 	case s.pooled != nil && s.pooled.waiting:
 		return Acquiring
-	case s.replyLeft > 0 || s.unsent:
+	case s.replyLeft > 0 && !s.swallowing || s.unsent:
 		return Replying
 	case s.requestLeft > 0 || s.unshipped || s.dropping():
 		return Sending
-	case s.calls.len() > 0:
+	case s.calls.waiting() > 0:
 		return Waiting
 	}
 	return Idle
 }
 
 // atRest: no call has begun that has not ended, and all that was forwarded has
-// been written.
+// been written. A call whose reply is late has ended, for its client.
 func (s *Session) atRest() bool {
-	return s.calls.len() == 0 && s.requestLeft == 0 && s.replyLeft == 0 && !s.unsent && !s.unshipped &&
-		(s.pooled == nil || !s.pooled.waiting && s.pooled.dropLeft == 0)
+	return s.calls.waiting() == 0 && s.requestLeft == 0 && (s.replyLeft == 0 || s.swallowing) &&
+		!s.unsent && !s.unshipped && s.dropLeft == 0 && (s.pooled == nil || !s.pooled.waiting)
 }

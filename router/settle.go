@@ -64,6 +64,10 @@ func (s *Session) settle(now time.Duration, r Reason, o backend.Outcome) {
 		s.summary.Reason = r
 	}
 	outcome := failedAs(r)
+	s.looked, s.quietBy, s.lateBy = false, 0, 0
+	if s.calls.late() > 0 && o == backend.Served {
+		o = backend.Abandoned // the daemon is at work for nobody
+	}
 	if s.pooled != nil {
 		o = s.parting(o) // before what is under way is forgotten
 		s.wrote()
@@ -75,10 +79,14 @@ func (s *Session) settle(now time.Duration, r Reason, o backend.Outcome) {
 	s.failOneways(now, outcome)
 	for s.calls.len() > 0 {
 		c := s.calls.pop()
+		if c.late {
+			continue // that has been counted
+		}
 		s.route.Calls.Ended(outcome, 0)
 		s.observe(now, &c, outcome)
 	}
-	s.requestLeft, s.replyLeft, s.sendOneway, s.unshipped = 0, 0, false, false
+	s.requestLeft, s.replyLeft = 0, 0
+	s.sendOneway, s.unshipped, s.swallowing = false, false, false
 	switch {
 	case s.lease != nil && s.pooled != nil:
 		s.giveBack(o)
@@ -122,6 +130,10 @@ func failedAs(r Reason) metrics.Outcome {
 		return metrics.BackendProtocol
 	case ReasonClientClosed, ReasonClientReset:
 		return metrics.ClientClosed
+	case ReasonCallTimeout:
+		return metrics.TimedOut
+	case ReasonSendTimeout:
+		return metrics.SendTimedOut
 	}
 	return metrics.Aborted
 }

@@ -6,7 +6,6 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/pyro-dispatch/pyro-dispatch/backend"
 	"github.com/pyro-dispatch/pyro-dispatch/handshake"
 	"github.com/pyro-dispatch/pyro-dispatch/wire"
 )
@@ -74,23 +73,6 @@ func noRouteText(q *Request) string {
 		object = "object " + strconv.QuoteToASCII(clip(q.Object))
 	}
 	return fmt.Sprintf("pyro-dispatch: no route for %s on listener %s", object, q.Listener)
-}
-
-// unsentText is what a client is told for whose CONNECT or call there is no
-// endpoint. Which endpoints were tried, and what was wrong with each, is for the
-// log.
-func unsentText(r *Route, err error) string {
-	why := backend.ErrUnreachable.Error()
-	refused := (*backend.RefusedError)(nil)
-	switch {
-	case errors.Is(err, backend.ErrQueueFull):
-		why = backend.ErrQueueFull.Error()
-	case errors.Is(err, backend.ErrQueueTimeout):
-		why = backend.ErrQueueTimeout.Error()
-	case errors.As(err, &refused):
-		why = "the daemon no longer accepts the handshake"
-	}
-	return fmt.Sprintf("pyro-dispatch: %s (route %s, cluster %s)", why, r.Name, r.Cluster.Name())
 }
 
 // clip keeps a client's own words short where we repeat them.

@@ -123,7 +123,7 @@ func (w *world) again() *world {
 	}
 	clear(w.dialer)
 	fresh.all = nil
-	fresh.route = &router.Route{Name: "route", Calls: w.set.Calls("route", "cluster")}
+	fresh.route = &router.Route{Name: "route", Calls: w.set.Calls("route", "cluster"), Policy: router.Policy{Preserve: true}}
 	if w.lines != nil {
 		fresh.lines = map[*backend.Conn]*line{}
 		fresh.route.Mode, fresh.route.ShareHandshake, fresh.route.StreamIdleTime = router.ModeCall, true, streamIdleTime
