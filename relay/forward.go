@@ -13,6 +13,10 @@ import (
 func (p *pump) forwardLocked(now time.Duration) {
 	d, to := p.d, p.taken.To
 	bytes := p.buf.b[:p.taken.Forward]
+	if p.taken.Head != nil {
+		p.marked = append(append(p.marked[:0], p.taken.Head...), bytes[p.taken.Cut:]...)
+		bytes = p.marked
+	}
 	if p.dst, p.sendErr = d.linkLocked(to); p.dst != nil {
 		p.wrote, p.sendErr = p.dst.trySend(bytes)
 		p.unsent = bytes[p.wrote:]

@@ -25,7 +25,8 @@ type pump struct {
 	// What the last show brought, and what of it is still to be done.
 	taken   router.Taken
 	dst     *link
-	unsent  []byte // a part of buf's memory
+	unsent  []byte // a part of buf's memory, or of marked
+	marked  []byte // what is sent of a request that got another header
 	wrote   int    // bytes of what was to be forwarded
 	sendErr error
 	todo    todo

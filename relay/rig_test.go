@@ -197,7 +197,7 @@ func (r *rig) table() func() *router.Table {
 		Dialer:         r.setup.Back,
 		Metrics:        r.set,
 	}
-	route := &router.Route{Name: "route", Calls: r.set.Calls("route", "cluster")}
+	route := &router.Route{Name: "route", Calls: r.set.Calls("route", "cluster"), Policy: router.Policy{Preserve: true}}
 	if r.setup.Call {
 		route.Mode, route.ShareHandshake, route.StreamIdleTime = router.ModeCall, true, 10*time.Minute
 		config.Adopt, config.GhostTimeout = relay.Adopt, time.Minute

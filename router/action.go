@@ -13,10 +13,15 @@ const Client Port = 0
 // Taken is the answer to Data: what becomes of the bytes shown. The driver
 // keeps what is not consumed and shows it again, with what follows it.
 type Taken struct {
-	// Forward: the first Forward bytes go to To, unchanged. Where To is the
+	// Forward: the first Forward bytes go to To, as they are after Data, which may have
+	// put a correlation id into a header that has room for one. Where To is the
 	// client, Sent or WriteFailed says what became of them.
 	Forward int
 	To      Port
+	// Head, where it is not nil, goes to To in the place of the first Cut bytes of
+	// Forward: header and annotations of a request.
+	Head []byte
+	Cut  int
 	// Consumed: the first Consumed bytes, Forward or more, are done with.
 	Consumed int
 	// Need, where it is not 0, is how many bytes there must be, from Consumed

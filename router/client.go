@@ -21,7 +21,7 @@ func (s *Session) requestData(now time.Duration, b []byte) (t Taken) {
 	case s.dropping():
 		return s.drop(now, b)
 	}
-	for t.Consumed < len(b) && t.Need == 0 && !t.Paused {
+	for t.Consumed < len(b) && t.Need == 0 && !t.Paused && !t.Again {
 		rest := b[t.Consumed:]
 		n := s.requestLeft
 		if n == 0 {
@@ -45,7 +45,7 @@ func (s *Session) requestData(now time.Duration, b []byte) (t Taken) {
 	}
 	t.Forward = t.Consumed
 	t.Body = s.requestLeft
-	t.ReplyDue = s.calls.len() > 0
+	t.ReplyDue = s.calls.waiting() > 0
 	s.forwarded(int64(t.Forward))
 	return t
 }
@@ -100,10 +100,15 @@ func (s *Session) nextRequest(now time.Duration, b []byte, t *Taken) (int64, Rea
 	}
 	oneway := s.next.oneway(&h)
 	switch {
+	case s.marks(&h) && t.Consumed > 0:
+		t.Again = true // what goes before it is sent as it is
+		return 0, ""
 	case s.next.failure == nil && s.ready(now, &h, b):
-		s.beginRequest(now, h.Len(), oneway)
+		s.mark(&h, b, t)
+		s.keepForResend(&h, b, t)
+		s.beginRequest(h.Len(), oneway)
 		return h.Len(), ""
-	case s.next.failure != nil && s.atRest():
+	case s.next.failure != nil && s.clear():
 		s.fail(now, &h)
 		return 0, ""
 	}
@@ -131,7 +136,6 @@ func (s *Session) look(now time.Duration, h *wire.Head, b []byte) Reason {
 		if !c.answerable() || h.Has(wire.Oneway) {
 			return ReasonMessageSize
 		}
-		s.env.Metrics.Rejected(string(ReasonMessageSize))
 		c.failure = fmt.Errorf("%w: %d bytes, of %d that are allowed", ErrTooLarge, h.BodyLen(), s.env.Limits.Message)
 	}
 	if !c.oneway(h) { // of a oneway call only the sending is bounded
@@ -140,6 +144,7 @@ func (s *Session) look(now time.Duration, h *wire.Head, b []byte) Reason {
 			c.due = now + c.allowed
 		}
 	}
+	s.identify(h, b, &c)
 	s.next, s.looked = c, true
 	s.quietBy = 0
 	return ""
@@ -157,7 +162,7 @@ func (s *Session) ready(now time.Duration, h *wire.Head, message []byte) bool {
 	return s.calls.late() == 0 && !s.calls.full()
 }
 
-func (s *Session) beginRequest(now time.Duration, length int64, oneway bool) {
+func (s *Session) beginRequest(length int64, oneway bool) {
 	c := s.next
 	s.looked = false
 	s.requestLeft = length

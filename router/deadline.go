@@ -61,7 +61,7 @@ func (s *Session) giveUpNext(now time.Duration) {
 	s.next.failure = ErrTimeout
 	if s.pooled != nil && s.leg != 0 && s.lease == nil {
 		s.do(Action{Op: Cancel, Port: s.leg})
-		s.leg = 0
+		s.leg, s.pooled.waiting = 0, false
 	}
 	s.resume()
 }

@@ -1,6 +1,7 @@
 package router_test
 
 import (
+	"reflect"
 	"testing"
 	"time"
 
@@ -13,7 +14,7 @@ import (
 func TestLate(t *testing.T) {
 	late := func(h *harness, p router.Port) {
 		result := messages{wire.V502}.result()
-		if taken := h.session.Data(h.now, p, result); taken != (router.Taken{Consumed: len(result)}) {
+		if taken := h.session.Data(h.now, p, result); !reflect.DeepEqual(taken, router.Taken{Consumed: len(result)}) {
 			h.t.Fatalf("took %+v", taken)
 		}
 		h.session.EOF(h.now, p, 0)

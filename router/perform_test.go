@@ -190,7 +190,7 @@ var outcomeNames = map[backend.Outcome]string{
 	backend.Served: "served", backend.Cancelled: "cancelled", backend.Refused: "refused",
 	backend.Saturated: "saturated", backend.OtherDialect: "other dialect", backend.Unanswered: "unanswered",
 	backend.Broken: "broken", backend.Garbled: "garbled", backend.Resting: "resting", backend.Doubtful: "doubtful", backend.Spent: "spent",
-	backend.Torn: "torn", backend.Abandoned: "abandoned",
+	backend.Torn: "torn", backend.Abandoned: "abandoned", backend.TimedOut: "timed out",
 }
 
 // connects: the cluster answers the Acquire, with a lease if it has any.

@@ -39,7 +39,7 @@ func (h *harness) checkPooled(sum *router.Summary, state router.State) {
 	if int(sum.Calls) != h.begun+h.unsendable() {
 		h.t.Fatalf("%d requests begun and %d not sent, counted %d", h.begun, h.unsendable(), sum.Calls)
 	}
-	if state != router.Idle || len(h.todos) > 0 || h.resumed || h.behind || h.unshipped || client.again {
+	if h.w.timed() || state != router.Idle || len(h.todos) > 0 || h.resumed || h.behind || h.unshipped || client.again {
 		return
 	}
 	if lease == nil && !client.failed {

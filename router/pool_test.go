@@ -239,6 +239,10 @@ func (h *harness) unsendable() (n int) {
 		switch f.Outcome {
 		case metrics.NoEndpoint, metrics.QueueFull, metrics.QueueTimeout, metrics.HandshakeRefused, metrics.TooLarge:
 			n++
+		case metrics.TimedOut:
+			if f.Elapsed == 0 {
+				n++
+			}
 		}
 	}
 	return n

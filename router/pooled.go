@@ -1,7 +1,6 @@
 package router
 
 import (
-	"bytes"
 	"time"
 
 	"github.com/google/uuid"
@@ -158,12 +157,8 @@ func (s *Session) readyPooled(now time.Duration, h *wire.Head, message []byte) b
 	p.idleBy = 0
 	p.fresh = true
 	p.endAs = backend.Served
-	oneway := c.kind == wire.Invoke && h.Has(wire.Oneway)
-	if oneway {
+	if c.oneway(h) {
 		p.endAs = backend.Resting
-	}
-	if s.route.Idempotent && c.kind == wire.Invoke && !oneway && h.Len() <= s.env.Limits.StoreAndForward {
-		p.replay = bytes.Clone(message[:h.Len()])
 	}
 	return true
 }

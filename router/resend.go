@@ -1,10 +1,12 @@
 package router
 
 import (
+	"slices"
 	"time"
 
 	"github.com/pyro-dispatch/pyro-dispatch/backend"
 	"github.com/pyro-dispatch/pyro-dispatch/metrics"
+	"github.com/pyro-dispatch/pyro-dispatch/wire"
 )
 
 // What becomes of a session in mode call, and its request, when the connection of
@@ -19,11 +21,14 @@ func (s *Session) Unwritten(p Port) bool {
 		return false
 	}
 	if s.calls.len() > 0 {
-		s.calls.pop()
+		s.next = s.calls.pop()
 		s.route.Calls.Undone()
 	} else if !s.sendOneway && s.onewaysUnshipped == 0 {
 		return false // it was answered all the same
+	} else {
+		s.next = s.oneway
 	}
+	s.next.sent, s.looked = 0, true
 	s.summary.Calls--
 	s.onewaysUnshipped, s.sendOneway = 0, false
 	s.requestLeft, s.unshipped = 0, false
@@ -32,6 +37,15 @@ func (s *Session) Unwritten(p Port) bool {
 	s.unhold(backend.Torn) // whatever is wrong with the connection, nobody else is to have it
 	s.acquireAgain()
 	return true
+}
+
+// keepForResend copies a request that may be sent again, as it is sent.
+func (s *Session) keepForResend(h *wire.Head, message []byte, t *Taken) {
+	if s.pooled == nil || !s.route.Idempotent || s.next.kind != wire.Invoke || s.next.oneway(h) ||
+		h.Len() > s.env.Limits.StoreAndForward {
+		return
+	}
+	s.pooled.replay = slices.Concat(t.Head, message[t.Cut:h.Len()])
 }
 
 // wrote: bytes of the current request have been written, or may have been.

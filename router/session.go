@@ -271,7 +271,7 @@ func (s *Session) State() State {
 		return Replying
 	case s.requestLeft > 0 || s.unshipped || s.dropping():
 		return Sending
-	case s.calls.waiting() > 0:
+	case s.calls.waiting() > 0, s.held():
 		return Waiting
 	}
 	return Idle
@@ -279,7 +279,10 @@ func (s *Session) State() State {
 
 // atRest: no call has begun that has not ended, and all that was forwarded has
 // been written. A call whose reply is late has ended, for its client.
-func (s *Session) atRest() bool {
+func (s *Session) atRest() bool { return s.clear() && !s.held() }
+
+// clear: nothing is under way before the client's next request.
+func (s *Session) clear() bool {
 	return s.calls.waiting() == 0 && s.requestLeft == 0 && (s.replyLeft == 0 || s.swallowing) &&
 		!s.unsent && !s.unshipped && s.dropLeft == 0 && (s.pooled == nil || !s.pooled.waiting)
 }
