@@ -193,6 +193,7 @@ func (r *rig) table() func() *router.Table {
 		Name:           "cluster",
 		Members:        endpoints,
 		Retries:        -1,
+		GhostTimeout:   time.Minute,
 		ConnectTimeout: r.setup.ConnectTimeout,
 		Dialer:         r.setup.Back,
 		Metrics:        r.set,
@@ -200,7 +201,7 @@ func (r *rig) table() func() *router.Table {
 	route := &router.Route{Name: "route", Calls: r.set.Calls("route", "cluster"), Policy: router.Policy{Preserve: true}}
 	if r.setup.Call {
 		route.Mode, route.ShareHandshake, route.StreamIdleTime = router.ModeCall, true, 10*time.Minute
-		config.Adopt, config.GhostTimeout = relay.Adopt, time.Minute
+		config.Adopt = relay.Adopt
 		config.MaxConnections, config.MaxPinned = 4, 2
 		config.Queue, config.QueueTimeout = 1024, r.patience()
 	}
