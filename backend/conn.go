@@ -2,6 +2,7 @@ package backend
 
 import (
 	"net"
+	"net/netip"
 	"sync"
 	"syscall"
 	"time"
@@ -19,6 +20,7 @@ type Conn struct {
 	Reader any
 
 	cluster   *Cluster
+	host      netip.Addr
 	handshake *Handshake // that it was made with; nil: not pooled
 	answer    answerID   // what the daemon said to it
 	raw       syscall.RawConn
@@ -52,6 +54,9 @@ const (
 
 func newConn(c *Cluster, e *Endpoint, nc net.Conn, h *Handshake) *Conn {
 	conn := &Conn{Conn: nc, Endpoint: e, cluster: c, handshake: h, ended: make(chan struct{})}
+	if t, ok := nc.RemoteAddr().(*net.TCPAddr); ok {
+		conn.host = t.AddrPort().Addr().Unmap()
+	}
 	if sc, ok := nc.(syscall.Conn); ok && h != nil {
 		if raw, err := sc.SyscallConn(); err == nil {
 			conn.raw = raw
@@ -60,6 +65,9 @@ func newConn(c *Cluster, e *Endpoint, nc net.Conn, h *Handshake) *Conn {
 	}
 	return conn
 }
+
+// Host is the IP address that the daemon is at, the zero Addr for a Unix socket.
+func (c *Conn) Host() netip.Addr { return c.host }
 
 // Pooled reports whether the connection outlives its lease.
 func (c *Conn) Pooled() bool { return c.handshake != nil }

@@ -130,8 +130,14 @@ func (l *Lease) Pin() bool {
 
 // OnGone has f called when the daemon has let go of what the lease was for: when
 // the lease ends, or, where the daemon is still at work then, when it has closed the
-// connection or is waited for no longer. f must not block.
-func (l *Lease) OnGone(f func()) { l.onGone = f }
+// connection or is waited for no longer. f must not block; there may be several.
+func (l *Lease) OnGone(f func()) {
+	if before := l.onGone; before != nil {
+		l.onGone = func() { before(); f() }
+		return
+	}
+	l.onGone = f
+}
 
 // Late says that a call got no reply in time, and that the holder keeps the
 // connection and waits for it.
@@ -213,6 +219,9 @@ func (l *Lease) account(o Outcome) {
 	err := o.failure()
 	if (o == Broken || o == TimedOut) && (l.answered || l.Conn.Pooled()) && c.cfg.Hops.explains(l.Conn.RemoteAddr(), l.since) {
 		err = errExcluded
+		e.metrics.Explained.Inc()
+	}
+	if o == Excused {
 		e.metrics.Explained.Inc()
 	}
 	switch {

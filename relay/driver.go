@@ -43,6 +43,7 @@ type driver struct {
 	connect  charge              // for the CONNECT that the session holds
 	failed   []router.FailedCall // to be logged when the lock is free
 	timedOut []string            // likewise
+	circles  []router.FoundCircle
 
 	timer timer // the server's wheel's
 }
@@ -111,10 +112,13 @@ type todo struct {
 	actions  []router.Action
 	failed   []router.FailedCall
 	summary  router.Summary // of when the calls failed
-	timedOut []string       // endpoints that a stream's connection was given up at
+	circles  []router.FoundCircle
+	timedOut []string // endpoints that a stream's connection was given up at
 }
 
-func (t *todo) none() bool { return t.actions == nil && t.failed == nil && t.timedOut == nil }
+func (t *todo) none() bool {
+	return t.actions == nil && t.failed == nil && t.timedOut == nil && t.circles == nil
+}
 
 // afterEvent sets the wheel for what the event has changed, and takes what is to
 // be done. The lock is held.
@@ -124,9 +128,9 @@ func (d *driver) afterEvent(now time.Duration) todo {
 	if d.connect.bytes > 0 && d.session.Held() == 0 {
 		d.connect.settle()
 	}
-	t := todo{actions: d.session.Actions(), failed: d.failed, timedOut: d.timedOut}
-	d.timedOut = nil
-	if t.failed != nil {
+	t := todo{actions: d.session.Actions(), failed: d.failed, timedOut: d.timedOut, circles: d.circles}
+	d.timedOut, d.circles = nil, nil
+	if t.failed != nil || t.circles != nil {
 		t.summary, d.failed = d.session.Summary(), nil
 	}
 	return t
@@ -145,6 +149,9 @@ func (d *driver) setWheel(now time.Duration) {
 func (d *driver) perform(t todo) {
 	for i := range t.failed {
 		d.logFailed(&t.summary, &t.failed[i])
+	}
+	for i := range t.circles {
+		d.logCircle(&t.summary, &t.circles[i])
 	}
 	for _, endpoint := range t.timedOut {
 		d.timedOutAt(endpoint)

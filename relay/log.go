@@ -3,6 +3,7 @@ package relay
 import (
 	"github.com/google/uuid"
 	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
 
 	"github.com/pyro-dispatch/pyro-dispatch/metrics"
 	"github.com/pyro-dispatch/pyro-dispatch/router"
@@ -14,6 +15,26 @@ func (d *driver) CallFailed(c router.FailedCall) { d.failed = append(d.failed, c
 
 // StreamTimedOut implements router.Observer.
 func (d *driver) StreamTimedOut(endpoint string) { d.timedOut = append(d.timedOut, endpoint) }
+
+// Circle implements router.Observer.
+func (d *driver) Circle(c router.FoundCircle) { d.circles = append(d.circles, c) }
+
+// logCircle writes one line for a call that closes a circle, or may. The last is a
+// matter of course where a program has one id for all its calls.
+func (d *driver) logCircle(sum *router.Summary, c *router.FoundCircle) {
+	level := zapcore.WarnLevel
+	if !c.Certain {
+		level = zapcore.DebugLevel
+	}
+	if e := d.listener.log.Check(level, "circular call"); e != nil {
+		e.Write(append(d.sessionFields(sum),
+			zap.String("chain", c.Chain),
+			zap.Bool("certain", c.Certain),
+			zap.Bool("rejected", c.Rejected),
+			zap.Stringer("correlation_id", uuid.UUID(c.Correlation)),
+		)...)
+	}
+}
 
 // timedOutAt counts a stream's connection that was given up, and writes one line.
 func (d *driver) timedOutAt(endpoint string) {

@@ -23,6 +23,7 @@ func (s *Session) fail(now time.Duration, h *wire.Head) {
 	s.summary.Calls++
 	outcome := unsentAs(c.failure)
 	s.observe(now, &c, outcome)
+	s.failedUnsent()
 	if c.kind == wire.Invoke && h.Has(wire.Oneway) {
 		s.route.Calls.Oneway(outcome) // nobody waits to be told
 		return
@@ -61,7 +62,7 @@ func (s *Session) classOf(c *call) wire.Class {
 		return wire.BuiltinTimeoutError
 	case inTime:
 		return wire.TimeoutError
-	case c.nested(), errors.Is(c.failure, ErrTooLarge):
+	case c.nested(), errors.Is(c.failure, ErrTooLarge), errors.Is(c.failure, ErrCircular), errors.Is(c.failure, ErrTooDeep):
 		// In a daemon's method a communication error would not be sent back: the daemon
 		// closes the connection instead.
 		return wire.PyroError
@@ -105,7 +106,7 @@ func cause(err error) string {
 		return backend.ErrQueueFull.Error()
 	case errors.Is(err, backend.ErrQueueTimeout):
 		return backend.ErrQueueTimeout.Error()
-	case errors.Is(err, ErrBudget), errors.Is(err, ErrTooLarge):
+	case errors.Is(err, ErrBudget), errors.Is(err, ErrTooLarge), errors.Is(err, ErrCircular), errors.Is(err, ErrTooDeep):
 		return err.Error()
 	}
 	return backend.ErrUnreachable.Error()
@@ -129,6 +130,10 @@ func unsentAs(err error) metrics.Outcome {
 		return metrics.NoBudget
 	case errors.Is(err, ErrTooLarge):
 		return metrics.TooLarge
+	case errors.Is(err, ErrCircular):
+		return metrics.Circular
+	case errors.Is(err, ErrTooDeep):
+		return metrics.TooDeep
 	}
 	return metrics.NoEndpoint
 }

@@ -3,6 +3,7 @@ package router
 import (
 	"time"
 
+	"github.com/pyro-dispatch/pyro-dispatch/inflight"
 	"github.com/pyro-dispatch/pyro-dispatch/wire"
 )
 
@@ -21,6 +22,8 @@ type call struct {
 	correlation    [16]byte
 	hasCorrelation bool
 	made           bool // the correlation id is ours
+	child          bool // it comes from the method of another call, as far as can be told
+	flight         *inflight.Call
 	signed         bool
 	late           bool // it was answered with a timeout, and its reply is still to come
 	kind           wire.Type
@@ -30,8 +33,9 @@ type call struct {
 }
 
 // nested reports whether the call may be made by a method that another call waits
-// for: it came with an id, and Pyro's servers give one to all that they call.
-func (c *call) nested() bool { return c.hasCorrelation && !c.made }
+// for: that is known, or it came with an id, as Pyro's servers give one to all that
+// they call.
+func (c *call) nested() bool { return c.child || c.hasCorrelation && !c.made }
 
 // answerable reports whether an exception of ours would be taken for its result: a
 // PING is answered with a PING, and a signed message with a signed one.

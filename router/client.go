@@ -104,6 +104,13 @@ func (s *Session) nextRequest(now time.Duration, b []byte, t *Taken) (int64, Rea
 		t.Again = true // what goes before it is sent as it is
 		return 0, ""
 	case s.next.failure == nil && s.ready(now, &h, b):
+		if !s.join(now, &h) {
+			if s.clear() {
+				s.fail(now, &h)
+				return 0, ""
+			}
+			break // its answer comes behind those of the calls before it
+		}
 		s.mark(&h, b, t)
 		s.keepForResend(&h, b, t)
 		s.beginRequest(h.Len(), oneway)
@@ -146,6 +153,7 @@ func (s *Session) look(now time.Duration, h *wire.Head, b []byte) Reason {
 	}
 	s.identify(h, b, &c)
 	s.next, s.looked = c, true
+	s.nest(now, h, &marks)
 	s.quietBy = 0
 	return ""
 }

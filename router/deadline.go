@@ -84,13 +84,17 @@ func (s *Session) giveUp(now time.Duration, i int, o metrics.Outcome) {
 		s.blame(c.failure)
 		s.account(now, c, o)
 		s.answer(now, c)
+		o := s.tardy(c)
 		s.calls.pop()
-		s.finish(now, ReasonCallTimeout, backend.TimedOut)
+		s.finish(now, ReasonCallTimeout, o)
 	default:
 		s.account(now, c, o)
 		s.answer(now, c)
 		c.late = true
-		s.lease.Late()
+		c.flight.Abandon()
+		if !c.flight.ChildFailed() {
+			s.lease.Late()
+		}
 		if bound := s.route.Cluster.GhostTimeout(); s.lateBy == 0 && bound > 0 {
 			s.lateBy = now + bound
 		}
@@ -116,6 +120,7 @@ func (s *Session) giveUpPooled(now time.Duration, o metrics.Outcome) {
 	p := s.pooled
 	c := s.calls.pop()
 	s.account(now, &c, o)
+	outcome := s.tardy(&c)
 	s.wrote()
 	p.replay = nil
 	switch {
@@ -125,13 +130,13 @@ func (s *Session) giveUpPooled(now time.Duration, o metrics.Outcome) {
 			s.do(Action{Op: Cancel, Port: s.leg})
 			s.leg = 0
 		} else {
-			s.unhold(backend.TimedOut)
+			s.unhold(outcome)
 		}
 	case s.unshipped:
 		s.unshipped = false
 		s.unhold(backend.Broken) // it does not even take the request
 	default:
-		s.unhold(backend.TimedOut)
+		s.unhold(outcome)
 	}
 	s.answer(now, &c)
 	if s.atRest() {
@@ -165,6 +170,22 @@ func (s *Session) stuck(now time.Duration, p Port) {
 func (s *Session) account(now time.Duration, c *call, o metrics.Outcome) {
 	s.route.Calls.Ended(o, 0)
 	s.observe(now, c, o)
+	c.flight.Failed() // before the client hears of it
+}
+
+// tardy is what the lease of a call was good for that took too long. The daemon goes
+// on with it, for as long as it likes.
+func (s *Session) tardy(c *call) backend.Outcome {
+	c.flight.Abandon()
+	if s.lease != nil {
+		s.lease.OnGone(c.flight.End)
+	} else {
+		c.flight.End()
+	}
+	if c.flight.ChildFailed() {
+		return backend.Abandoned // the fault is further down
+	}
+	return backend.TimedOut
 }
 
 // rushed: the client has had nothing to say for too long.

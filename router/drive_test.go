@@ -2,6 +2,7 @@ package router_test
 
 import (
 	"errors"
+	"slices"
 
 	"github.com/pyro-dispatch/pyro-dispatch/router"
 )
@@ -73,6 +74,10 @@ func (h *harness) show(p router.Port) {
 // forward sends on what was taken at p, of the bytes b, and says what came of it.
 func (h *harness) forward(p router.Port, taken router.Taken, b []byte) router.Taken {
 	to, b := h.reaches(taken.To), b[:taken.Forward]
+	shown := len(b)
+	if taken.Head != nil {
+		b = slices.Concat(taken.Head, b[taken.Cut:])
+	}
 	dead := to.pooled != nil && (to.over || to.failed)
 	begun := 0
 	switch {
@@ -98,7 +103,7 @@ func (h *harness) forward(p router.Port, taken router.Taken, b []byte) router.Ta
 	}
 	if p == router.Client {
 		h.begun += begun
-		h.crowd.sentOn += int64(len(b))
+		h.crowd.sentOn += int64(shown)
 	}
 	return taken
 }

@@ -29,6 +29,7 @@ type harness struct {
 	leases    map[router.Port]*backend.Lease
 	released  map[router.Port]backend.Outcome
 	failed    []router.FailedCall
+	circles   []router.FoundCircle
 	resumed   bool // a Resume came since the client was last shown
 	settling  bool // a Settle was not answered yet
 	closed    bool
@@ -83,6 +84,9 @@ func (h *harness) CallFailed(c router.FailedCall) { h.failed = append(h.failed, 
 
 // StreamTimedOut implements router.Observer.
 func (h *harness) StreamTimedOut(string) { h.note("stream timed out") }
+
+// Circle implements router.Observer.
+func (h *harness) Circle(c router.FoundCircle) { h.circles = append(h.circles, c) }
 
 func (h *harness) note(format string, args ...any) {
 	h.asked = append(h.asked, fmt.Sprintf(format, args...))

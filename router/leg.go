@@ -217,13 +217,15 @@ func (s *Session) replied(now time.Duration) {
 		s.disarm()
 	case s.swallowing:
 		s.swallowing = false
-		s.calls.pop()
+		c := s.calls.pop()
+		c.flight.End()
 		s.route.Calls.Late()
 		if s.calls.late() == 0 {
 			s.lateBy = 0
 		}
 	default:
 		c := s.calls.pop()
+		c.flight.End()
 		if s.pooled != nil {
 			s.repliedPooled()
 		}

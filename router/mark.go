@@ -33,7 +33,12 @@ const maxBesideID = 1<<16 - 1 - 22
 // marks reports whether the client's next request is sent with another header and
 // annotations.
 func (s *Session) marks(h *wire.Head) bool {
-	return s.next.made && h.Dialect == wire.V48
+	return s.next.made && h.Dialect == wire.V48 || s.annotates()
+}
+
+// annotates: the next request gets our annotation.
+func (s *Session) annotates() bool {
+	return s.route.Policy.Annotate && s.env.Graph != nil && s.next.kind == wire.Invoke && !s.next.signed
 }
 
 // mark makes them.
@@ -42,7 +47,14 @@ func (s *Session) mark(h *wire.Head, message []byte, t *Taken) {
 		return
 	}
 	annotations, _ := split(h, message)
-	t.Head = wire.AppendMarked(nil, h, annotations, wire.Marking{Correlation: s.next.correlation})
+	m := wire.Marking{}
+	if s.next.made { // h may be from before it was put in
+		m.Correlation = s.next.correlation
+	}
+	if s.annotates() {
+		m.Chain = s.next.flight.Annotation()
+	}
+	t.Head = wire.AppendMarked(nil, h, annotations, m)
 	t.Cut = h.Dialect.HeadLen() + len(annotations)
 }
 

@@ -237,7 +237,8 @@ func (h *harness) sendsToPool(a router.Action) bool {
 func (h *harness) unsendable() (n int) {
 	for _, f := range h.failed {
 		switch f.Outcome {
-		case metrics.NoEndpoint, metrics.QueueFull, metrics.QueueTimeout, metrics.HandshakeRefused, metrics.TooLarge:
+		case metrics.NoEndpoint, metrics.QueueFull, metrics.QueueTimeout, metrics.HandshakeRefused, metrics.TooLarge,
+			metrics.NoBudget, metrics.Circular, metrics.TooDeep:
 			n++
 		case metrics.TimedOut:
 			if f.Elapsed == 0 {

@@ -143,7 +143,7 @@ func (s *Session) release(o backend.Outcome) {
 func (s *Session) parting(o backend.Outcome) backend.Outcome {
 	p := s.pooled
 	switch {
-	case s.lease == nil, o == backend.Broken, o == backend.Garbled:
+	case s.lease == nil, o == backend.Broken, o == backend.Garbled, o == backend.Excused:
 		return o
 	case p.waiting:
 		return backend.Cancelled

@@ -28,7 +28,8 @@ func (s *Session) Unwritten(p Port) bool {
 	} else {
 		s.next = s.oneway
 	}
-	s.next.sent, s.looked = 0, true
+	s.next.flight.End() // it has not happened
+	s.next.sent, s.next.flight, s.looked = 0, nil, true
 	s.summary.Calls--
 	s.onewaysUnshipped, s.sendOneway = 0, false
 	s.requestLeft, s.unshipped = 0, false
@@ -105,7 +106,7 @@ func (s *Session) lose(now time.Duration, err error) {
 	s.oneway.failure = err
 	s.failOneways(now, metrics.BackendClosed)
 	s.unshipped = false
-	s.unhold(backend.Broken)
+	s.unhold(s.brokenAs())
 	if s.atRest() {
 		s.rested(now)
 	}
@@ -124,7 +125,7 @@ func (s *Session) resend() bool {
 	s.wrote()
 	s.unshipped = false
 	p.resending = true
-	s.unhold(backend.Broken)
+	s.unhold(s.brokenAs())
 	s.acquireAgain()
 	return true
 }

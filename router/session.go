@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/pyro-dispatch/pyro-dispatch/backend"
+	"github.com/pyro-dispatch/pyro-dispatch/inflight"
 	"github.com/pyro-dispatch/pyro-dispatch/metrics"
 	"github.com/pyro-dispatch/pyro-dispatch/wire"
 )
@@ -46,9 +47,11 @@ type Session struct {
 	attempt *backend.Attempt
 	pooled  *pooled // nil: mode session
 
-	next     call  // the request that the client's bytes begin with,
-	looked   bool  // once enough of it has been here
-	dropLeft int64 // of a request that is not sent on: bytes still to be dropped
+	next     call // the request that the client's bytes begin with,
+	looked   bool // once enough of it has been here
+	origin   inflight.Origin
+	parents  inflight.Parents // of next
+	dropLeft int64            // of a request that is not sent on: bytes still to be dropped
 
 	times   Timeouts      // in force for the client
 	quietBy time.Duration // when a client without a call is closed; 0: never
@@ -135,7 +138,10 @@ type Env struct {
 	RequestTime    time.Duration // from the first to the last byte of a stored request
 	LingerTime     time.Duration // in the state Lingering
 	Timeouts       Timeouts      // of routes that say Inherit
-	Metrics        *metrics.Listener
+	// Graph is the calls in flight, of all listeners together; nil: no call is looked
+	// at for where it comes from.
+	Graph   *inflight.Graph
+	Metrics *metrics.Listener
 }
 
 // Observer hears what an operator should read about a session. It is called
@@ -147,6 +153,8 @@ type Observer interface {
 	// StreamTimedOut: a connection to endpoint was given up that a stream of the
 	// client had held without a call for too long.
 	StreamTimedOut(endpoint string)
+	// Circle: a call closes a circle of calls, or may.
+	Circle(c FoundCircle)
 }
 
 // FailedCall describes a call for the log.
@@ -157,6 +165,14 @@ type FailedCall struct {
 	HasCorrelation bool
 	Elapsed        time.Duration // since the request was complete; 0 where it never was
 	Err            error         // why it could not be sent; nil where it was
+}
+
+// FoundCircle describes a call that closes a circle of calls, for the log.
+type FoundCircle struct {
+	Chain       string // the endpoints, the root-most first, and last again
+	Certain     bool   // otherwise it may only do so
+	Rejected    bool
+	Correlation [16]byte
 }
 
 // Summary is what the log says of a session when it has ended.

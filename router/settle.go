@@ -68,6 +68,9 @@ func (s *Session) settle(now time.Duration, r Reason, o backend.Outcome) {
 	if s.calls.late() > 0 && o == backend.Served {
 		o = backend.Abandoned // the daemon is at work for nobody
 	}
+	if o == backend.Broken {
+		o = s.brokenAs()
+	}
 	if s.pooled != nil {
 		o = s.parting(o) // before what is under way is forgotten
 		s.wrote()
@@ -79,6 +82,7 @@ func (s *Session) settle(now time.Duration, r Reason, o backend.Outcome) {
 	s.failOneways(now, outcome)
 	for s.calls.len() > 0 {
 		c := s.calls.pop()
+		s.leave(&c, o, outcome)
 		if c.late {
 			continue // that has been counted
 		}
