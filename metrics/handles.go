@@ -1,6 +1,12 @@
 package metrics
 
-import "github.com/prometheus/client_golang/prometheus"
+import (
+	"sync/atomic"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/prometheus/client_golang/prometheus"
+)
 
 // Outcome is how a call ended.
 type Outcome uint8
@@ -48,6 +54,8 @@ type Calls struct {
 	refused  prometheus.Counter
 	late     prometheus.Counter
 	circles  [2][2]prometheus.Counter
+
+	exemplified atomic.Int64 // when a call was last
 }
 
 // Calls gives the collectors of a route and its cluster.
@@ -82,6 +90,24 @@ func (c *Calls) Ended(o Outcome, seconds float64) {
 	if o == Replied || o == Raised {
 		c.duration.Observe(seconds)
 	}
+}
+
+// exemplarEvery is how often a call's correlation id is kept as an exemplar.
+const exemplarEvery = int64(time.Second)
+
+// Answered is Ended for a call whose reply was passed on. Now and then its correlation
+// id, where it is not zero, becomes the exemplar of its duration; at is a time by any
+// one clock.
+func (c *Calls) Answered(o Outcome, seconds float64, correlation [16]byte, at time.Duration) {
+	last := c.exemplified.Load()
+	exemplars, ok := c.duration.(prometheus.ExemplarObserver)
+	if !ok || correlation == [16]byte{} || last != 0 && int64(at)-last < exemplarEvery || !c.exemplified.CompareAndSwap(last, int64(at)) {
+		c.Ended(o, seconds)
+		return
+	}
+	c.inFlight.Dec()
+	c.ended[o].Inc()
+	exemplars.ObserveWithExemplar(seconds, prometheus.Labels{"correlation_id": uuid.UUID(correlation).String()})
 }
 
 // Undone takes back a Began: the call will begin again elsewhere.

@@ -9,7 +9,9 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/pyro-dispatch/pyro-dispatch/backend"
+	"github.com/pyro-dispatch/pyro-dispatch/inflight"
 	"github.com/pyro-dispatch/pyro-dispatch/metrics"
+	"github.com/pyro-dispatch/pyro-dispatch/tracing"
 )
 
 // Config is what a Server is made of.
@@ -23,8 +25,12 @@ type Config struct {
 	// server stops.
 	DrainTimeout time.Duration
 	Hops         *backend.Hops // hears of failed calls; may be nil
-	Metrics      *metrics.Set
-	Log          *zap.Logger
+	// Graph and Tracer become those of all listeners' Env; both may be nil. The
+	// tracer's times are then the server's.
+	Graph   *inflight.Graph
+	Tracer  *tracing.Tracer
+	Metrics *metrics.Set
+	Log     *zap.Logger
 }
 
 // Server relays for all listeners of a process.
@@ -52,7 +58,9 @@ func NewServer(c Config) *Server {
 	}
 	s.handshakes, s.requests = newMemory(c.BufferMemory, c.Metrics.Buffer())
 	s.wheel = newWheel(s.now)
+	c.Tracer.Epoch(s.epoch)
 	for _, lc := range c.Listeners {
+		lc.Env.Graph, lc.Env.Tracer = c.Graph, c.Tracer
 		s.listeners = append(s.listeners, newListener(s, lc))
 	}
 	return s

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/pyro-dispatch/pyro-dispatch/inflight"
+	"github.com/pyro-dispatch/pyro-dispatch/tracing"
 	"github.com/pyro-dispatch/pyro-dispatch/wire"
 )
 
@@ -24,6 +25,7 @@ type call struct {
 	made           bool // the correlation id is ours
 	child          bool // it comes from the method of another call, as far as can be told
 	flight         *inflight.Call
+	span           tracing.Span
 	signed         bool
 	late           bool // it was answered with a timeout, and its reply is still to come
 	kind           wire.Type

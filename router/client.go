@@ -113,7 +113,7 @@ func (s *Session) nextRequest(now time.Duration, b []byte, t *Taken) (int64, Rea
 		}
 		s.mark(&h, b, t)
 		s.keepForResend(&h, b, t)
-		s.beginRequest(h.Len(), oneway)
+		s.beginRequest(now, h.Len(), oneway)
 		return h.Len(), ""
 	case s.next.failure != nil && s.clear():
 		s.fail(now, &h)
@@ -154,6 +154,7 @@ func (s *Session) look(now time.Duration, h *wire.Head, b []byte) Reason {
 	s.identify(h, b, &c)
 	s.next, s.looked = c, true
 	s.nest(now, h, &marks)
+	s.trace(now, h)
 	s.quietBy = 0
 	return ""
 }
@@ -170,7 +171,7 @@ func (s *Session) ready(now time.Duration, h *wire.Head, message []byte) bool {
 	return s.calls.late() == 0 && !s.calls.full()
 }
 
-func (s *Session) beginRequest(length int64, oneway bool) {
+func (s *Session) beginRequest(now time.Duration, length int64, oneway bool) {
 	c := s.next
 	s.looked = false
 	s.requestLeft = length
@@ -178,6 +179,7 @@ func (s *Session) beginRequest(length int64, oneway bool) {
 	s.summary.Calls++
 	s.lease.Busy(true)
 	if oneway {
+		s.oneway.span.End(now, metrics.Sent.String(), "") // what is known of the one before it
 		s.oneway = c
 		return
 	}
@@ -200,6 +202,7 @@ func (s *Session) requestMoved(now time.Duration, n int64) {
 	case s.sendOneway:
 		s.sendOneway = false
 		s.route.Calls.Oneway(metrics.Sent)
+		s.oneway.span.End(now, metrics.Sent.String(), "")
 	case s.calls.len() > 0: // a reply may come before its request's end
 		s.calls.newest().complete(now)
 	}

@@ -58,6 +58,7 @@ func (s *Session) Sent(now time.Duration, p Port) {
 		s.unshipped = false
 		for ; s.onewaysUnshipped > 0; s.onewaysUnshipped-- {
 			s.route.Calls.Oneway(metrics.Sent)
+			s.oneway.span.End(now, metrics.Sent.String(), "")
 		}
 	default:
 		return

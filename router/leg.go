@@ -233,7 +233,8 @@ func (s *Session) replied(now time.Duration) {
 		if s.replyFlags.Has(wire.Exception) && !s.replyFlags.Has(wire.ItemStream) {
 			outcome = metrics.Raised
 		}
-		s.route.Calls.Ended(outcome, c.elapsed(now).Seconds())
+		s.route.Calls.Answered(outcome, c.elapsed(now).Seconds(), c.correlation, now)
+		s.endSpan(now, &c, outcome)
 	}
 	if s.pooled == nil {
 		s.resume()

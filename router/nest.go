@@ -58,6 +58,7 @@ func (s *Session) nest(now time.Duration, h *wire.Head, marks *wire.Marks) {
 // It reports false where the request would close a circle and is not sent on.
 func (s *Session) join(now time.Duration, h *wire.Head) bool {
 	c, g := &s.next, s.env.Graph
+	s.traceSent(now, c)
 	if g == nil || c.kind != wire.Invoke {
 		return true
 	}
@@ -71,6 +72,9 @@ func (s *Session) join(now time.Duration, h *wire.Head) bool {
 		}
 	}
 	c.flight = g.Begin(s.origin, s.parents, target, c.due)
+	if !c.span.IsZero() {
+		c.flight.SetValue(c.span)
+	}
 	if c.oneway(h) {
 		c.flight.Detach()
 	}

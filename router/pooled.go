@@ -118,6 +118,7 @@ func (s *Session) grantedPooled(l *backend.Lease) {
 		s.giveBack(backend.Served)
 	case p.resending:
 		p.resending = false
+		s.calls.oldest().span.Endpoint(s.summary.Endpoint)
 		s.do(Action{Op: Send, Port: s.leg, Bytes: p.replay})
 	default:
 		s.resume()

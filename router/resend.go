@@ -72,7 +72,7 @@ func (s *Session) unwritable(now time.Duration, err error) bool {
 		s.lose(now, err)
 		return true
 	}
-	return s.resend()
+	return s.resend(now, err)
 }
 
 // survives reports whether the session goes on although the connection of its
@@ -92,7 +92,7 @@ func (s *Session) survives(now time.Duration, err error) bool {
 		s.lose(now, err)
 		return true
 	}
-	return s.resend()
+	return s.resend(now, err)
 }
 
 // quits: the endpoint has done, and been sent, all that it should.
@@ -113,7 +113,7 @@ func (s *Session) lose(now time.Duration, err error) {
 }
 
 // resend has an idempotent call sent to another endpoint, if it may be.
-func (s *Session) resend() bool {
+func (s *Session) resend(now time.Duration, err error) bool {
 	p := s.pooled
 	switch {
 	case p.replay == nil, s.calls.len() == 0, s.requestLeft > 0, s.replyLeft > 0, s.clientGone:
@@ -125,6 +125,11 @@ func (s *Session) resend() bool {
 	s.wrote()
 	s.unshipped = false
 	p.resending = true
+	why := metrics.BackendClosed.String()
+	if err != nil {
+		why = err.Error()
+	}
+	s.calls.oldest().span.Retry(now, "", why)
 	s.unhold(s.brokenAs())
 	s.acquireAgain()
 	return true

@@ -7,6 +7,7 @@ import (
 	"github.com/pyro-dispatch/pyro-dispatch/backend"
 	"github.com/pyro-dispatch/pyro-dispatch/inflight"
 	"github.com/pyro-dispatch/pyro-dispatch/metrics"
+	"github.com/pyro-dispatch/pyro-dispatch/tracing"
 	"github.com/pyro-dispatch/pyro-dispatch/wire"
 )
 
@@ -140,7 +141,9 @@ type Env struct {
 	Timeouts       Timeouts      // of routes that say Inherit
 	// Graph is the calls in flight, of all listeners together; nil: no call is looked
 	// at for where it comes from.
-	Graph   *inflight.Graph
+	Graph *inflight.Graph
+	// Tracer makes a span of each call with a correlation id; nil: of none.
+	Tracer  *tracing.Tracer
 	Metrics *metrics.Listener
 }
 

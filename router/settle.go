@@ -115,6 +115,7 @@ func (s *Session) failOneways(now time.Duration, o metrics.Outcome) {
 }
 
 func (s *Session) observe(now time.Duration, c *call, o metrics.Outcome) {
+	s.endSpan(now, c, o)
 	s.observer.CallFailed(FailedCall{
 		Type:           c.kind,
 		Outcome:        o,
