@@ -28,7 +28,7 @@ func (d *driver) logCircle(sum *router.Summary, c *router.FoundCircle) {
 	}
 	if e := d.listener.log.Check(level, "circular call"); e != nil {
 		e.Write(append(d.sessionFields(sum),
-			zap.String("chain", c.Chain),
+			zap.Stringer("chain", c.Circle),
 			zap.Bool("certain", c.Certain),
 			zap.Bool("rejected", c.Rejected),
 			zap.Stringer("correlation_id", uuid.UUID(c.Correlation)),

@@ -36,9 +36,12 @@ func (s *Session) marks(h *wire.Head) bool {
 	return s.next.made && h.Dialect == wire.V48 || s.annotates()
 }
 
-// annotates: the next request gets our annotation.
+// annotates: the next request gets our annotation. One that has one already gets
+// another in its place in any case: it tells of calls that wait for this one, and
+// what this one's method calls is to be known as its own.
 func (s *Session) annotates() bool {
-	return s.route.Policy.Annotate && s.env.Graph != nil && s.next.kind == wire.Invoke && !s.next.signed
+	return (s.route.Policy.Annotate || s.origin.Chain != nil) &&
+		s.env.Graph != nil && s.next.kind == wire.Invoke && !s.next.signed
 }
 
 // mark makes them.

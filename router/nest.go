@@ -100,14 +100,13 @@ func (s *Session) rejects(now time.Duration, circle inflight.Circle, kind inflig
 // foundCircle counts a circle, and tells of it. With an id of its own a program's
 // parallel calls look like possible ones, so those do not crowd out the others.
 func (s *Session) foundCircle(now time.Duration, circle inflight.Circle, certain, rejected bool) {
-	chain := circle.String()
 	s.route.Calls.Circle(certain, rejected)
 	if certain {
 		s.env.Graph.Report(circle, inflight.Certain, now, rejected)
 	}
-	s.observer.Circle(FoundCircle{Chain: chain, Certain: certain, Rejected: rejected, Correlation: circle.Correlation})
+	s.observer.Circle(FoundCircle{Circle: circle, Certain: certain, Rejected: rejected})
 	if rejected {
-		s.next.failure = fmt.Errorf("%w: %s", ErrCircular, chain)
+		s.next.failure = fmt.Errorf("%w: %s", ErrCircular, circle)
 	}
 }
 

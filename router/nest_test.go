@@ -6,6 +6,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/pyro-dispatch/pyro-dispatch/backend"
 	"github.com/pyro-dispatch/pyro-dispatch/inflight"
 	"github.com/pyro-dispatch/pyro-dispatch/pyrotest"
@@ -133,9 +135,13 @@ func TestCircles(t *testing.T) {
 			f := nested(t, d, pooled, router.Policy{Circular: c.policy})
 			f.calls()
 			at := endpoint(1).Addr
-			want := router.FoundCircle{Chain: at + " → " + at, Certain: true, Rejected: c.rejected, Correlation: f.id}
-			if got := f.child.circles; len(got) != 1 || got[0] != want {
-				t.Errorf("%s: found %+v, want %+v", c.name, got, want)
+			want := router.FoundCircle{
+				Circle:  inflight.Circle{Correlation: f.id, Names: []string{at, at}},
+				Certain: true, Rejected: c.rejected,
+			}
+			if diff := cmp.Diff([]router.FoundCircle{want}, f.child.circles); diff != "" {
+				t.Errorf("%s: found (-want +got):
+%s", c.name, diff)
 			}
 			if got := f.parent.w.env.Graph.Circles(); len(got) != 1 || got[0].Rejected != c.rejected {
 				t.Errorf("%s: reported %+v", c.name, got)
@@ -143,7 +149,7 @@ func TestCircles(t *testing.T) {
 			if !c.rejected {
 				f.child.answers(f.m.result())
 			} else if m := toldLast(t, f.child); !m.Head.Has(wire.Exception) ||
-				!strings.Contains(string(m.Data), "errors.PyroError") || !strings.Contains(string(m.Data), want.Chain) {
+				!strings.Contains(string(m.Data), "errors.PyroError") || !strings.Contains(string(m.Data), want.Circle.String()) {
 				t.Errorf("%s: told %+v %q", c.name, m.Head, m.Data)
 			}
 			f.parent.answers(f.m.result())

@@ -172,10 +172,9 @@ type FailedCall struct {
 
 // FoundCircle describes a call that closes a circle of calls, for the log.
 type FoundCircle struct {
-	Chain       string // the endpoints, the root-most first, and last again
-	Certain     bool   // otherwise it may only do so
-	Rejected    bool
-	Correlation [16]byte
+	inflight.Circle
+	Certain  bool // otherwise it may only do so
+	Rejected bool
 }
 
 // Summary is what the log says of a session when it has ended.
