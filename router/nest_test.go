@@ -140,8 +140,7 @@ func TestCircles(t *testing.T) {
 				Certain: true, Rejected: c.rejected,
 			}
 			if diff := cmp.Diff([]router.FoundCircle{want}, f.child.circles); diff != "" {
-				t.Errorf("%s: found (-want +got):
-%s", c.name, diff)
+				t.Errorf("%s: found (-want +got):\n%s", c.name, diff)
 			}
 			if got := f.parent.w.env.Graph.Circles(); len(got) != 1 || got[0].Rejected != c.rejected {
 				t.Errorf("%s: reported %+v", c.name, got)
