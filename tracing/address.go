@@ -10,35 +10,35 @@ import (
 	semconv "go.opentelemetry.io/otel/semconv/v1.43.0"
 )
 
-// serverAttributes says where an endpoint is; "" is none.
-func serverAttributes(address string) []attribute.KeyValue {
+// appendServer adds where an endpoint is; "" is none.
+func appendServer(to []attribute.KeyValue, address string) []attribute.KeyValue {
 	if address == "" {
-		return nil
+		return to
 	}
 	if path, ok := strings.CutPrefix(address, "unix:"); ok {
-		return []attribute.KeyValue{semconv.NetworkTransportUnix, semconv.ServerAddress(path)}
+		return append(to, semconv.NetworkTransportUnix, semconv.ServerAddress(path))
 	}
 	host, port, ok := splitAddress(address)
 	if !ok {
-		return []attribute.KeyValue{semconv.ServerAddress(address)}
+		return append(to, semconv.ServerAddress(address))
 	}
-	return []attribute.KeyValue{semconv.NetworkTransportTCP, semconv.ServerAddress(host), semconv.ServerPort(port)}
+	return append(to, semconv.NetworkTransportTCP, semconv.ServerAddress(host), semconv.ServerPort(port))
 }
 
-// peerAttributes says what is at the other end of the connection, if address
-// does: a name does not.
-func peerAttributes(address string) []attribute.KeyValue {
+// appendPeer adds what is at the other end of the connection, if address says
+// it: a name does not.
+func appendPeer(to []attribute.KeyValue, address string) []attribute.KeyValue {
 	if path, ok := strings.CutPrefix(address, "unix:"); ok {
-		return []attribute.KeyValue{semconv.NetworkPeerAddress(path)}
+		return append(to, semconv.NetworkPeerAddress(path))
 	}
 	host, port, ok := splitAddress(address)
 	if !ok {
-		return nil
+		return to
 	}
 	if _, err := netip.ParseAddr(host); err != nil {
-		return nil
+		return to
 	}
-	return []attribute.KeyValue{semconv.NetworkPeerAddress(host), semconv.NetworkPeerPort(port)}
+	return append(to, semconv.NetworkPeerAddress(host), semconv.NetworkPeerPort(port))
 }
 
 func splitAddress(address string) (host string, port int, ok bool) {

@@ -36,7 +36,8 @@ type span struct {
 	tracer   *Tracer
 	ctx      context.Context // of its children
 	call     trace.Span
-	recorded bool // that is, sampled: every standard sampler does both or neither
+	recorded bool  // that is, sampled: every standard sampler does both or neither
+	about    *Call // nil where it is not recorded
 
 	mu       sync.Mutex
 	retry    trace.Span // the attempt under way, nil in the first
@@ -69,9 +70,9 @@ func (t *Tracer) Call(correlation [16]byte, parent Span, at time.Duration, c Cal
 		link := trace.Link{SpanContext: parent.call.SpanContext()}
 		s.ctx, s.call = t.tracer.Start(root, c.name(), kind, t.time(at), trace.WithLinks(link))
 	}
-	// Samplers do not look at attributes, so most calls can do without.
 	if s.recorded = s.call.IsRecording(); s.recorded {
-		s.call.SetAttributes(c.attributes(correlation)...)
+		about := c // c itself stays off the heap where there is no tracer
+		s.about = &about
 	}
 	return Span{s}
 }
@@ -84,8 +85,11 @@ func (c *Call) name() string {
 	return "pyro.call " + c.Route
 }
 
+// attributes gives what is known of the call from its beginning, with room for
+// what is known at its end: the SDK takes them best all at once, and no standard
+// sampler wants them earlier.
 func (c *Call) attributes(correlation [16]byte) []attribute.KeyValue {
-	attributes := make([]attribute.KeyValue, 0, 12)
+	attributes := make([]attribute.KeyValue, 0, 16)
 	attributes = append(attributes,
 		semconv.RPCSystemNameKey.String("pyro"),
 		attribute.String("rpc.system", "pyro"),
@@ -165,8 +169,9 @@ func (s Span) End(at time.Duration, outcome string, err string) {
 	}
 	defer s.mu.Unlock()
 	s.ended = true
-	s.call.SetAttributes(serverAttributes(s.endpoint)...)
-	s.call.SetAttributes(attribute.String("pyro.outcome", outcome))
+	attributes := s.about.attributes(s.call.SpanContext().TraceID())
+	attributes = appendServer(attributes, s.endpoint)
+	s.call.SetAttributes(append(attributes, attribute.String("pyro.outcome", outcome))...)
 	if answered(outcome) {
 		s.endRetry(at, "", "")
 	} else {
@@ -182,8 +187,7 @@ func (s *span) endRetry(at time.Duration, kind, err string) {
 	if s.retry == nil {
 		return
 	}
-	s.retry.SetAttributes(serverAttributes(s.endpoint)...)
-	s.retry.SetAttributes(peerAttributes(s.endpoint)...)
+	s.retry.SetAttributes(appendPeer(appendServer(nil, s.endpoint), s.endpoint)...)
 	if kind != "" {
 		fail(s.retry, kind, err)
 	}
