@@ -1,4 +1,4 @@
-// Package admin answers operators' questions about clusters, and does what they
+// Package admin answers operators' questions about clusters and calls, and does what they
 // ask, over HTTP. It is mounted on the admin server of package metrics. It keeps
 // nothing and decides nothing; it is not for clients. docs/admin-api.md is its
 // reference.
@@ -13,11 +13,11 @@ import (
 	"github.com/pyro-dispatch/pyro-dispatch/backend"
 )
 
-// Handler serves /api/ for the clusters that there are when it is asked. The page
+// Handler serves /api/ for the clusters that there are when it is asked, and calls. The page
 // of another server cannot change anything by way of a browser, which may reach
 // what that page's author does not. There is no other protection.
-func Handler(clusters func() []*backend.Cluster) http.Handler {
-	a := &api{clusters: clusters}
+func Handler(clusters func() []*backend.Cluster, calls Calls) http.Handler {
+	a := &api{clusters: clusters, graph: calls}
 	mux := http.NewServeMux()
 	mux.HandleFunc("/api/", a.noPath)
 	for _, p := range a.paths() {
@@ -29,7 +29,10 @@ func Handler(clusters func() []*backend.Cluster) http.Handler {
 	return protection.Handler(mux)
 }
 
-type api struct{ clusters func() []*backend.Cluster }
+type api struct {
+	clusters func() []*backend.Cluster
+	graph    Calls
+}
 
 // path is something that can be asked for.
 type path struct {
@@ -40,6 +43,7 @@ type path struct {
 func (a *api) paths() []path {
 	const cluster, endpoint = "/api/clusters/{cluster}", "/api/clusters/{cluster}/endpoints/{endpoint}"
 	return []path{
+		{"GET", "/api/calls", a.calls},
 		{"GET", "/api/clusters", a.all},
 		{"GET", cluster, a.one(func(*backend.Cluster) {})},
 		{"POST", cluster + "/pause", a.one((*backend.Cluster).Pause)},

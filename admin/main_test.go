@@ -67,7 +67,7 @@ type server struct{ http.Handler }
 
 func newServer(clusters ...*backend.Cluster) server {
 	mux := http.NewServeMux()
-	mux.Handle("/api/", admin.Handler(func() []*backend.Cluster { return clusters }))
+	mux.Handle("/api/", admin.Handler(func() []*backend.Cluster { return clusters }, admin.Calls{}))
 	return server{mux}
 }
 

@@ -29,6 +29,7 @@ func newSet() *metrics.Set {
 	s.Source("", metrics.SourceCatalog)
 	s.Source("", metrics.SourceRegistration)
 	s.Buffer()
+	s.Tracked(10, func() int { return 0 }, func() uint64 { return 0 })
 	return s
 }
 

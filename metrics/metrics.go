@@ -108,6 +108,22 @@ func (s *Set) Forget(cluster string) {
 	}
 }
 
+// Tracked shows how many calls are kept account of, of at most limit, and how many
+// there was no room for. It is called once.
+func (s *Set) Tracked(limit int, tracked func() int, untracked func() uint64) {
+	s.Registry.MustRegister(
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Namespace: namespace, Name: "calls_tracked", Help: "Calls under way that are kept account of, to find circles and to share out time.",
+		}, func() float64 { return float64(tracked()) }),
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Namespace: namespace, Name: "calls_tracked_limit", Help: "The limit of calls_tracked.",
+		}, func() float64 { return float64(limit) }),
+		prometheus.NewCounterFunc(prometheus.CounterOpts{
+			Namespace: namespace, Name: "calls_untracked_total", Help: "Calls that there was no room for in that account. They are sent on all the same.",
+		}, func() float64 { return float64(untracked()) }),
+	)
+}
+
 // Buffer is how the memory for incomplete requests is shown.
 type Buffer struct {
 	InUse, Limit prometheus.Gauge

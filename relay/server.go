@@ -69,6 +69,9 @@ func NewServer(c Config) *Server {
 // now is the time that sessions know.
 func (s *Server) now() time.Duration { return time.Since(s.epoch) }
 
+// Time is the calendar's time for one that sessions know.
+func (s *Server) Time(at time.Duration) time.Time { return s.epoch.Add(at) }
+
 // ErrDrainTimeout: calls were still in flight when the drain timeout ended, and
 // were cut off.
 var ErrDrainTimeout = errors.New("calls cut off at the drain timeout")

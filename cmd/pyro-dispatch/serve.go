@@ -14,6 +14,7 @@ import (
 
 	"github.com/pyro-dispatch/pyro-dispatch/admin"
 	"github.com/pyro-dispatch/pyro-dispatch/config"
+	"github.com/pyro-dispatch/pyro-dispatch/inflight"
 	"github.com/pyro-dispatch/pyro-dispatch/metrics"
 	"github.com/pyro-dispatch/pyro-dispatch/relay"
 )
@@ -37,19 +38,24 @@ func serve(ctx context.Context, cfg *config.Config, log *zap.Logger, version str
 		return err
 	}
 
+	serverConfig.Graph = inflight.New(maxTracked, ownAddresses()...)
+	set.Tracked(maxTracked, serverConfig.Graph.Len, serverConfig.Graph.Untracked)
+	server := relay.NewServer(serverConfig)
+	calls := admin.Calls{Graph: serverConfig.Graph, Time: server.Time}
+
 	var ready readiness
 	var adminAt net.Addr
 	if !cfg.Admin.Address.IsZero() {
-		server, at, err := startAdmin(cfg.Admin.Address, set, fleet, &ready, log)
+		adminServer, at, err := startAdmin(cfg.Admin.Address, set, fleet, calls, &ready, log)
 		if err != nil {
 			closeAll(opened)
 			return err
 		}
 		adminAt = at
-		defer shutdownAdmin(server)
+		defer shutdownAdmin(adminServer)
 		go func() {
 			select {
-			case err := <-server.Failed():
+			case err := <-adminServer.Failed():
 				stop(fmt.Errorf("admin server: %w", err))
 			case <-ctx.Done():
 			}
@@ -82,7 +88,7 @@ func serve(ctx context.Context, cfg *config.Config, log *zap.Logger, version str
 		}
 		drain()
 	})
-	if err := relay.NewServer(serverConfig).Serve(serving); err != nil && !errors.Is(err, relay.ErrDrainTimeout) {
+	if err := server.Serve(serving); err != nil && !errors.Is(err, relay.ErrDrainTimeout) {
 		return err
 	}
 	log.Info("stopped")
@@ -92,13 +98,13 @@ func serve(ctx context.Context, cfg *config.Config, log *zap.Logger, version str
 	return nil
 }
 
-func startAdmin(at config.Address, set *metrics.Set, f *fleet, ready *readiness, log *zap.Logger) (*metrics.Admin, net.Addr, error) {
+func startAdmin(at config.Address, set *metrics.Set, f *fleet, calls admin.Calls, ready *readiness, log *zap.Logger) (*metrics.Admin, net.Addr, error) {
 	ln, err := listen(at)
 	if err != nil {
 		return nil, nil, fmt.Errorf("admin server: %w (--admin sets its address, --admin= turns it off)", err)
 	}
 	log.Info("admin server listening", zap.Stringer("address", ln.Addr()))
-	return metrics.StartAdmin(ln, set, ready.get, admin.Handler(f.all)), ln.Addr(), nil
+	return metrics.StartAdmin(ln, set, ready.get, admin.Handler(f.all, calls)), ln.Addr(), nil
 }
 
 func shutdownAdmin(a *metrics.Admin) {
