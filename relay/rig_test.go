@@ -13,6 +13,7 @@ import (
 	"go.uber.org/zap/zaptest/observer"
 
 	"github.com/pyro-dispatch/pyro-dispatch/backend"
+	"github.com/pyro-dispatch/pyro-dispatch/inflight"
 	"github.com/pyro-dispatch/pyro-dispatch/metrics"
 	"github.com/pyro-dispatch/pyro-dispatch/pyrotest"
 	"github.com/pyro-dispatch/pyro-dispatch/relay"
@@ -45,6 +46,7 @@ type setup struct {
 	DrainTimeout   time.Duration // a minute where 0
 	ConnectTimeout time.Duration // 5 s where 0
 	Call           bool          // the route is of mode call
+	NoGraph        bool          // calls are not looked at for where they come from
 	Route          func(*router.Route)
 	Cluster        func(*backend.Config)
 	// Serve is what the server is expected to return.
@@ -67,6 +69,7 @@ type rig struct {
 	addr2 net.Addr // of the second listener
 	logs  *observer.ObservedLogs
 	set   *metrics.Set
+	graph *inflight.Graph // nil: NoGraph
 
 	cluster *backend.Cluster
 	tended  chan struct{} // closed when the cluster's Run has ended
@@ -97,7 +100,13 @@ func start(tb testing.TB, tr transport, s setup) *rig {
 		r.addr2 = ln.Addr()
 		listeners = append(listeners, r.listener(ln, "second", table))
 	}
+	var graph *inflight.Graph
+	if !s.NoGraph {
+		graph = inflight.New(10_000)
+		r.graph = graph
+	}
 	server := relay.NewServer(relay.Config{
+		Graph:        graph,
 		Listeners:    listeners,
 		BufferMemory: r.setup.BufferMemory,
 		DrainTimeout: r.setup.DrainTimeout,
@@ -266,6 +275,9 @@ func (r *rig) stop() {
 				d.Close()
 			}
 			r.waitValue(0, "endpoint_connections")
+		}
+		if r.graph != nil {
+			pyrotest.WaitZero(r, "calls in the graph", func() float64 { return float64(r.graph.Len()) })
 		}
 		for _, gauge := range []string{
 			"sessions", "calls_in_flight", "endpoint_connections", "buffer_memory_bytes",

@@ -19,7 +19,8 @@ type Taken struct {
 	Forward int
 	To      Port
 	// Head, where it is not nil, goes to To in the place of the first Cut bytes of
-	// Forward: header and annotations of a request.
+	// Forward: header and annotations of a request. It is the session's, and stays
+	// until the next Data for the client.
 	Head []byte
 	Cut  int
 	// Consumed: the first Consumed bytes, Forward or more, are done with.

@@ -57,7 +57,8 @@ func (s *Session) mark(h *wire.Head, message []byte, t *Taken) {
 	if s.annotates() {
 		m.Chain = s.next.flight.Annotation()
 	}
-	t.Head = wire.AppendMarked(nil, h, annotations, m)
+	s.marked = wire.AppendMarked(s.marked[:0], h, annotations, m)
+	t.Head = s.marked
 	t.Cut = h.Dialect.HeadLen() + len(annotations)
 }
 

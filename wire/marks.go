@@ -61,24 +61,23 @@ func MarkInPlace(message []byte, correlation [16]byte) {
 // is. What V48 has no room for is left out, the chain first.
 func AppendMarked(dst []byte, h *Head, annotations []byte, m Marking) []byte {
 	out := *h
-	chunks := annotations
-	if m.Chain != nil {
-		chunks = make([]byte, 0, len(annotations)+len(m.Chain)+8)
-		for rest := annotations; len(rest) > 0; {
-			c, next, err := NextChunk(h.Dialect, rest)
-			if err != nil {
-				return append(AppendHead(dst, *h), annotations...)
-			}
-			if c.ID != ChunkCall {
-				chunks = append(chunks, rest[:len(rest)-len(next)]...)
-			}
-			rest = next
+	begin := len(dst)
+	dst = AppendHead(dst, out) // again when its lengths are known
+	body := len(dst)
+	for rest := annotations; len(rest) > 0; {
+		c, next, err := NextChunk(h.Dialect, rest)
+		if err != nil {
+			return append(dst[:body], annotations...)
 		}
+		if m.Chain == nil || c.ID != ChunkCall {
+			dst = append(dst, rest[:len(rest)-len(next)]...)
+		}
+		rest = next
 	}
 	add := func(c Chunk) {
-		with := AppendChunk(chunks[:len(chunks):len(chunks)], h.Dialect, c)
-		if h.Dialect != V48 || len(with) <= maxAnnotations48 {
-			chunks = with
+		before := len(dst)
+		if dst = AppendChunk(dst, h.Dialect, c); h.Dialect == V48 && len(dst)-body > maxAnnotations48 {
+			dst = dst[:before]
 		}
 	}
 	switch {
@@ -92,6 +91,7 @@ func AppendMarked(dst []byte, h *Head, annotations []byte, m Marking) []byte {
 	if m.Chain != nil {
 		add(Chunk{ID: ChunkCall, Value: m.Chain})
 	}
-	out.AnnotationsLen = uint32(len(chunks))
-	return append(AppendHead(dst, out), chunks...)
+	out.AnnotationsLen = uint32(len(dst) - body)
+	AppendHead(dst[:begin], out)
+	return dst
 }
