@@ -14,20 +14,87 @@ import (
 // startChecks begins e's active health checks, where there are to be any and the
 // cluster runs.
 func (c *Cluster) startChecks(e *Endpoint) {
-	if c.running == nil || c.cfg.Health.Interval == 0 || e.stop != nil {
+	cfg := &c.cfg.Health
+	if c.running == nil || e.stop != nil || cfg.Interval == 0 && !cfg.AskServer {
 		return
 	}
 	ctx, stop := context.WithCancel(c.running)
 	e.stop = stop
+	if cfg.Interval == 0 {
+		c.tasks.Go(func() { c.inquire(ctx, e) })
+		return
+	}
 	c.tasks.Go(func() { c.check(ctx, e) })
+}
+
+// firstWithin is in which time all endpoints are asked first, unless they are many:
+// each of them gets firstEach.
+const (
+	firstWithin = time.Second
+	firstEach   = 10 * time.Millisecond
+)
+
+// soon is when to ask first: a thousand endpoints should not all be asked at once.
+func (c *Cluster) soon(most time.Duration) time.Duration {
+	c.lock()
+	within := max(firstWithin, time.Duration(len(c.members))*firstEach)
+	c.unlock()
+	return time.Duration(rand.Int64N(int64(min(within, most))))
+}
+
+// askEvery is how often a daemon is asked what kind of server it is that has not said
+// so, where there are no health checks.
+const askEvery = 10 * time.Second
+
+// inquire asks e what kind of server it is, as often as it may have become another.
+func (c *Cluster) inquire(ctx context.Context, e *Endpoint) {
+	timer := time.NewTimer(c.soon(askEvery))
+	defer timer.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-timer.C:
+		}
+		if asks, dialect := c.toAsk(e); asks {
+			r := c.probe(ctx, e, dialect, true)
+			if r.Finding == health.OtherDialect {
+				r = c.probe(ctx, e, r.Dialect, true)
+			}
+			c.lock()
+			e.said(r)
+			c.unlock()
+		}
+		timer.Reset(health.Jitter(askEvery, rand.Float64()))
+	}
+}
+
+// toAsk reports whether e is to be asked what kind of server it is, and in which
+// dialect it is asked anything.
+func (c *Cluster) toAsk(e *Endpoint) (asks bool, d wire.Dialect) {
+	c.lock()
+	defer c.unlock()
+	if d = e.dialect(); d == 0 {
+		d = wire.V502
+	}
+	return c.cfg.Health.AskServer && !e.asked, d
+}
+
+// said notes what kind of server e said it is, and in which dialect.
+func (e *Endpoint) said(r health.Result) {
+	if r.Dialect != 0 {
+		e.learn(r.Dialect)
+	}
+	if r.Answered {
+		e.asked = true
+		e.server.Store(uint32(r.Server))
+	}
 }
 
 // check asks e how it is, again and again, until ctx ends.
 func (c *Cluster) check(ctx context.Context, e *Endpoint) {
 	interval := c.cfg.Health.Interval
-	// The first one after a part of the interval: a thousand endpoints should not
-	// all be asked at once.
-	timer := time.NewTimer(time.Duration(rand.Int64N(int64(interval))))
+	timer := time.NewTimer(c.soon(interval))
 	defer timer.Stop()
 	for {
 		select {
@@ -43,21 +110,16 @@ func (c *Cluster) check(ctx context.Context, e *Endpoint) {
 // checkOnce makes one check, in the endpoint's dialect. Where that is not known,
 // or has changed, the answer tells it, and the endpoint is asked again.
 func (c *Cluster) checkOnce(ctx context.Context, e *Endpoint) {
-	c.lock()
-	dialect := e.dialect()
-	c.unlock()
-	if dialect == 0 {
-		dialect = wire.V502
-	}
+	asks, dialect := c.toAsk(e)
 	began := time.Now()
-	r := c.probe(ctx, e, dialect)
+	r := c.probe(ctx, e, dialect, asks)
 	if r.Finding == health.OtherDialect {
 		c.lock()
 		e.learn(r.Dialect)
 		declared := e.declared
 		c.unlock()
 		if declared == 0 {
-			r = c.probe(ctx, e, r.Dialect)
+			r = c.probe(ctx, e, r.Dialect, asks)
 		}
 	}
 	if ctx.Err() != nil {
@@ -67,7 +129,7 @@ func (c *Cluster) checkOnce(ctx context.Context, e *Endpoint) {
 }
 
 // probe dials e and asks it.
-func (c *Cluster) probe(ctx context.Context, e *Endpoint, d wire.Dialect) health.Result {
+func (c *Cluster) probe(ctx context.Context, e *Endpoint, d wire.Dialect, asks bool) health.Result {
 	cfg := &c.cfg.Health
 	by := time.Now().Add(cfg.Timeout)
 	dialCtx, cancel := context.WithDeadline(ctx, by)
@@ -83,7 +145,9 @@ func (c *Cluster) probe(ctx context.Context, e *Endpoint, d wire.Dialect) health
 	conn.SetDeadline(by)
 	stop := context.AfterFunc(ctx, func() { conn.SetDeadline(time.Unix(1, 0)) })
 	defer stop()
-	return health.Probe{Dialect: d, Serializer: cfg.Serializer, Object: cfg.Object, Handshake: cfg.Handshake}.Run(conn)
+	return health.Probe{
+		Dialect: d, Serializer: cfg.Serializer, Object: cfg.Object, Handshake: cfg.Handshake, AskServer: asks,
+	}.Run(conn)
 }
 
 // checked takes the result of a check into account.
@@ -94,8 +158,8 @@ func (c *Cluster) checked(e *Endpoint, r health.Result, began time.Time) {
 		return
 	}
 	e.metrics.Checked(r.Finding.String(), time.Since(began).Seconds())
-	if r.Dialect != 0 && r.Finding != health.OtherDialect {
-		e.learn(r.Dialect)
+	if r.Finding != health.OtherDialect {
+		e.said(r)
 	}
 	verdict := r.Finding.Verdict(e.working(began), c.cfg.Health.Object != "")
 	if !e.judge.Observe(verdict) {
@@ -108,7 +172,7 @@ func (c *Cluster) checked(e *Endpoint, r health.Result, began time.Time) {
 		c.serveAll()
 		return
 	}
-	e.lives++ // it may come back as another version
+	e.another() // it may come back as another version
 	e.downFor = r.Finding.String() + ": " + r.Err.Error()
 	c.note(func() {
 		c.log.Warn("endpoint is down", zap.Stringer("endpoint", e.Address),

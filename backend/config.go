@@ -78,6 +78,9 @@ type HealthConfig struct {
 	Object     string
 	Serializer wire.Serializer
 	Handshake  string
+	// AskServer: each daemon is asked once what kind of server it is, also where
+	// there are no checks. Timeout bounds that too.
+	AskServer bool
 }
 
 // BreakerConfig describes each endpoint's breaker. Open 0: there is none.

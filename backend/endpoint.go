@@ -36,8 +36,9 @@ type Endpoint struct {
 	breaker *breaker
 	stop    func() // ends its health checks
 
-	calls    atomic.Int32 // under way, without those that were given up
-	workedAt atomic.Int64 // when one of them ended last, in nanoseconds of Unix time
+	server   atomic.Uint32 // health.Server
+	calls    atomic.Int32  // under way, without those that were given up
+	workedAt atomic.Int64  // when one of them ended last, in nanoseconds of Unix time
 
 	// The cluster's lock is for all that follows.
 
@@ -49,6 +50,7 @@ type Endpoint struct {
 	gone     bool // its sources no longer name it
 	released bool // it is in the cluster's list of that name
 	lives    int  // how often it may have become another daemon
+	asked    bool // it has said what kind of server it is, in this life
 	drained  bool // the operator wants nothing new sent to it
 	judge    *health.Judge
 	outlier  *health.Outlier
@@ -120,8 +122,18 @@ func (e *Endpoint) learn(d wire.Dialect) { e.learnt, e.learntAt = d, time.Now() 
 func (e *Endpoint) forget() {
 	e.learnt = 0
 	e.full = fullness{}
-	e.lives++
+	e.another()
 }
+
+// another: it may be another daemon from now on.
+func (e *Endpoint) another() {
+	e.lives++
+	e.asked = false
+	e.server.Store(uint32(health.UnknownServer))
+}
+
+// Server is what kind of server the daemon is, as far as it has said so.
+func (e *Endpoint) Server() health.Server { return health.Server(e.server.Load()) }
 
 // well reports whether the endpoint may be chosen while there are others.
 func (e *Endpoint) well(now time.Time) bool {

@@ -28,6 +28,7 @@ type EndpointStatus struct {
 	// Why says more about a state that is not "up".
 	Why         string `json:"why,omitempty"`
 	Dialect     string `json:"dialect,omitempty"`
+	ServerType  string `json:"server_type,omitempty"` // what the daemon says it is: thread or multiplex
 	Weight      int    `json:"weight"`
 	Breaker     string `json:"breaker"`
 	InFlight    int    `json:"in_flight"` // calls (mode call) or sessions (mode session)
@@ -58,7 +59,7 @@ func (e *Endpoint) status(now time.Time) EndpointStatus {
 	s := EndpointStatus{
 		Address: e.Address.String(), Weight: e.weight, Breaker: e.breaker.String(),
 		InFlight: e.active, Ghosts: e.ghosts, Resting: e.resting, Pinned: e.pinned,
-		Idle: len(e.idle), Connections: e.conns,
+		Idle: len(e.idle), Connections: e.conns, ServerType: e.Server().String(),
 	}
 	if d := e.dialect(); d != 0 {
 		s.Dialect = d.String()

@@ -96,6 +96,10 @@ type Result struct {
 	Dialect wire.Dialect
 	// Err says why the daemon was not found alive, nil where it was.
 	Err error
+	// Server is what kind of server the daemon said it is, if it was asked; Answered
+	// tells that it said something.
+	Server   Server
+	Answered bool
 }
 
 // failed is the result where no answer could be read.

@@ -17,6 +17,9 @@ type Probe struct {
 	Serializer wire.Serializer
 	Object     string // "" is Pyro.Daemon, which every daemon has
 	Handshake  string // what the daemon's validateHandshake is given
+	// AskServer: a daemon that is alive is asked what kind of server it is. That
+	// changes nothing about its being alive.
+	AskServer bool
 }
 
 // daemonObject is the object that every daemon registers itself as.
@@ -41,7 +44,9 @@ func (p Probe) Run(conn net.Conn) Result {
 	if p.Object == "" {
 		p.Object = daemonObject
 	}
-	if _, err := conn.Write(wire.AppendConnect(nil, wire.Greeting(p))); err != nil {
+	if _, err := conn.Write(wire.AppendConnect(nil, wire.Greeting{
+		Dialect: p.Dialect, Serializer: p.Serializer, Object: p.Object, Handshake: p.Handshake,
+	})); err != nil {
 		return failed("writing CONNECT", err)
 	}
 	m, err := readAnswer(conn)
@@ -55,8 +60,19 @@ func (p Probe) Run(conn net.Conn) Result {
 	if err := p.ping(conn); err != nil {
 		r = failed("after CONNECTOK", err)
 		r.Dialect = p.Dialect
+		return r
+	}
+	if p.AskServer && safe(p.Serializer) {
+		var err error
+		r.Server, err = p.askServer(conn)
+		r.Answered = err == nil
 	}
 	return r
+}
+
+// safe reports whether calls of ours may be made in the serializer.
+func safe(s wire.Serializer) bool {
+	return s == wire.Serpent || s == wire.JSON || s == wire.Marshal || s == wire.Msgpack
 }
 
 // judge is what the answer to CONNECT says.

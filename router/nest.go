@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/pyro-dispatch/pyro-dispatch/backend"
+	"github.com/pyro-dispatch/pyro-dispatch/health"
 	"github.com/pyro-dispatch/pyro-dispatch/inflight"
 	"github.com/pyro-dispatch/pyro-dispatch/metrics"
 	"github.com/pyro-dispatch/pyro-dispatch/wire"
@@ -90,7 +91,7 @@ func (s *Session) rejects(now time.Duration, circle inflight.Circle, kind inflig
 			rejected = true
 		case CircularAuto:
 			// A daemon with a thread for each connection serves a call that comes back.
-			rejected = multiplexes(s.lease.Endpoint)
+			rejected = s.lease.Endpoint.Server() == health.MultiplexServer
 		}
 	}
 	s.foundCircle(now, circle, certain, rejected)
@@ -109,8 +110,6 @@ func (s *Session) foundCircle(now time.Duration, circle inflight.Circle, certain
 		s.next.failure = fmt.Errorf("%w: %s", ErrCircular, circle)
 	}
 }
-
-func multiplexes(*backend.Endpoint) bool { return false }
 
 // failedUnsent notes that the client's next request, which is not sent, has failed:
 // a daemon may close the connection of the call that it was made for.

@@ -178,6 +178,7 @@ func (f *fleet) clusterConfig(c *config.Cluster, bounds config.Bounds, sources [
 	if h := &c.HealthCheck; h.Enabled {
 		bc.Health = backend.HealthConfig{
 			Interval: h.Interval, Timeout: h.Timeout, Rise: h.Rise, Fall: h.Fall,
+			AskServer: true,
 			Object: h.Object, Serializer: wire.SerializerByName(string(h.Serializer)), Handshake: h.Handshake,
 		}
 	}
