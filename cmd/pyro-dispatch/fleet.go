@@ -175,12 +175,13 @@ func (f *fleet) clusterConfig(c *config.Cluster, bounds config.Bounds, sources [
 		SlowStart: c.SlowStart, PanicThreshold: int(c.PanicThreshold),
 		Dialer: &net.Dialer{}, Adopt: relay.Adopt, Hops: f.hops, Metrics: f.set, Log: f.log,
 	}
-	if h := &c.HealthCheck; h.Enabled {
-		bc.Health = backend.HealthConfig{
-			Interval: h.Interval, Timeout: h.Timeout, Rise: h.Rise, Fall: h.Fall,
-			AskServer: true,
-			Object: h.Object, Serializer: wire.SerializerByName(string(h.Serializer)), Handshake: h.Handshake,
-		}
+	h := &c.HealthCheck
+	bc.Health = backend.HealthConfig{
+		Interval: h.Interval, Timeout: h.Timeout, Rise: h.Rise, Fall: h.Fall, AskServer: true,
+		Object: h.Object, Serializer: wire.SerializerByName(string(h.Serializer)), Handshake: h.Handshake,
+	}
+	if !h.Enabled {
+		bc.Health.Interval, bc.Health.Object = 0, "" // asked once, of the daemon itself
 	}
 	if b := &c.Breaker; b.Enabled {
 		bc.Breaker = backend.BreakerConfig{
