@@ -87,6 +87,49 @@ func (o *OnDown) UnmarshalText(text []byte) error {
 	return oneOf(o, text, "what to do with sessions", OnDownKeep, OnDownClose)
 }
 
+// TimeoutError is what a call that took too long is raised as in the client.
+type TimeoutError string
+
+// The classes.
+const (
+	TimeoutPyro    TimeoutError = "pyro"    // Pyro's own
+	TimeoutBuiltin TimeoutError = "builtin" // Python's
+)
+
+// UnmarshalText accepts exactly the names above.
+func (t *TimeoutError) UnmarshalText(text []byte) error {
+	return oneOf(t, text, "a kind of timeout error", TimeoutPyro, TimeoutBuiltin)
+}
+
+// Circular is what becomes of a call that closes a circle of calls.
+type Circular string
+
+// What can become of it.
+const (
+	CircularAuto   Circular = "auto"   // rejected where it cannot be served
+	CircularReject Circular = "reject" // always rejected
+	CircularAllow  Circular = "allow"  // never rejected
+)
+
+// UnmarshalText accepts exactly the names above.
+func (c *Circular) UnmarshalText(text []byte) error {
+	return oneOf(c, text, "a way to treat circular calls", CircularAuto, CircularReject, CircularAllow)
+}
+
+// Correlation is what is done with calls that have no correlation id.
+type Correlation string
+
+// What can be done.
+const (
+	CorrelationGenerate Correlation = "generate" // they get one
+	CorrelationPreserve Correlation = "preserve" // they stay as they are
+)
+
+// UnmarshalText accepts exactly the names above.
+func (c *Correlation) UnmarshalText(text []byte) error {
+	return oneOf(c, text, "a way to treat correlation ids", CorrelationGenerate, CorrelationPreserve)
+}
+
 // DNSType is which records name the daemons.
 type DNSType string
 

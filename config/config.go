@@ -1,7 +1,7 @@
 // Package config is the dispatcher's configuration: what may be written in the
 // file, what each key defaults to, and every reason to refuse a file.
 //
-// The structs in config.go, cluster.go and consul.go are the schema. Load reads a YAML document into
+// The structs in config.go, defaults.go, cluster.go and consul.go are the schema. Load reads a YAML document into
 // them and reports every problem of form at its line and column; Validate
 // reports every problem of meaning. A Config without problems is one that the
 // rest of the program may use without checking it again.
@@ -23,7 +23,8 @@ import (
 // not begin with the field's name. In the tags, "required" marks a key that
 // has no default, and "short" the key that a scalar in place of the mapping
 // stands for, and "some" a list that must not be written empty. A list of
-// scalars may be written as its only element.
+// scalars may be written as its only element. A pointer is a key that need not be
+// given, and is nil then: what it inherits, its comment says.
 
 // Config is a whole configuration. The zero value is not usable: begin with
 // Default or Load.
@@ -40,6 +41,8 @@ type Config struct {
 	// How to reach Consul, and what to do there beside finding the endpoints of
 	// clusters. It is needed only where its defaults are not right.
 	Consul Consul `yaml:"consul"`
+	// What holds for every route and listener that says nothing else.
+	Defaults Defaults `yaml:"defaults"`
 	// Where clients connect. At least one.
 	Listeners []Listener `yaml:"listeners,required"`
 	// Which cluster a client is sent to: the first route that matches its
@@ -115,6 +118,21 @@ type Listener struct {
 	// The most clients at one time from one source address. `0`: no limit
 	// beyond `max_sessions`.
 	MaxSessionsPerSource int `yaml:"max_sessions_per_source"`
+	// The time of a call, for routes that give none. Without it,
+	// `defaults.timeout`.
+	Timeout *time.Duration `yaml:"timeout"`
+	// The time for one endpoint, from dialing to its answer to the CONNECT, for
+	// routes that give none. Without it, the cluster's. `0s`: none. At most 1h.
+	ConnectTimeout *time.Duration `yaml:"connect_timeout"`
+	// The time in which a client or daemon must take some bytes, for routes that
+	// give none. Without it, `defaults.send_timeout`.
+	SendTimeout *time.Duration `yaml:"send_timeout"`
+	// How long a client may be connected without a call, for routes that give no
+	// such time. Without it, `defaults.idle_timeout`.
+	IdleTimeout *time.Duration `yaml:"idle_timeout"`
+	// How long a call or client waits for a connection, for routes that give no
+	// such time. Without it, the cluster's. `0s`: for ever. At most 1h.
+	QueueTimeout *time.Duration `yaml:"queue_timeout"`
 }
 
 // Route sends the clients that match to a cluster.
@@ -152,6 +170,37 @@ type Route struct {
 	// of each client, at the price of a connection for each new client, and of
 	// waiting for one where `max_connections` are in use.
 	CacheHandshake bool `yaml:"cache_handshake"`
+	// The time of a call. Without it, the listener's, and without that
+	// `defaults.timeout`.
+	Timeout *time.Duration `yaml:"timeout"`
+	// The time for one endpoint, from dialing to its answer to the CONNECT.
+	// Without it, the listener's, and without that the cluster's. `0s`: none. At
+	// most 1h.
+	ConnectTimeout *time.Duration `yaml:"connect_timeout"`
+	// The time in which a client or daemon must take some bytes. Without it, the
+	// listener's, and without that `defaults.send_timeout`.
+	SendTimeout *time.Duration `yaml:"send_timeout"`
+	// How long a client may be connected without a call. Without it, the
+	// listener's, and without that `defaults.idle_timeout`.
+	IdleTimeout *time.Duration `yaml:"idle_timeout"`
+	// How long a call or client waits for a connection. Without it, the
+	// listener's, and without that the cluster's. `0s`: for ever. At most 1h.
+	QueueTimeout *time.Duration `yaml:"queue_timeout"`
+	// Without it, `defaults.timeout_error`.
+	TimeoutError *TimeoutError `yaml:"timeout_error"`
+	// Without it, `defaults.circular`. That of the route counts by which the call
+	// that closes the circle goes.
+	Circular *Circular `yaml:"circular"`
+	// Without it, `defaults.max_depth`.
+	MaxDepth *int `yaml:"max_depth"`
+	// Without it, `defaults.correlation`.
+	Correlation *Correlation `yaml:"correlation"`
+	// Without it, `defaults.call_annotation`.
+	CallAnnotation *bool `yaml:"call_annotation"`
+	// Without it, `defaults.budget_margin`. That of the nested call's route counts.
+	BudgetMargin *time.Duration `yaml:"budget_margin"`
+	// Without it, `defaults.min_budget`. That of the nested call's route counts.
+	MinBudget *time.Duration `yaml:"min_budget"`
 }
 
 // Match is what a route asks of a client. A key that is not given asks
@@ -187,7 +236,8 @@ func Default() Config {
 			StoreAndForward:       64 * KiB,
 			BufferMemory:          64 * MiB,
 		},
-		Consul: DefaultConsul(),
+		Consul:   DefaultConsul(),
+		Defaults: DefaultDefaults(),
 	}
 }
 

@@ -53,8 +53,9 @@ type Discover struct {
 	// Every service with this tag becomes a cluster and a route to it, both with
 	// the service's name. The meta of its instances says the rest: `pyro-object`,
 	// the patterns of the route (without it, the service's name), `pyro-mode`,
+	// `pyro-timeout`, the route's `timeout` (as in `5s`, or a number of seconds),
 	// `pyro-balance`, `pyro-max-connections` and `pyro-dialect`. All else has its
-	// default. What is in conflict with this file is left out and logged. Without
+	// default, also from `defaults`. What is in conflict with this file is left out and logged. Without
 	// a tag, nothing is discovered. Each service takes a connection to Consul's
 	// agent, which grants a client 200 (`http_max_conns_per_client`): give it more
 	// for more services.

@@ -28,6 +28,11 @@ func (d *decoder) value(path string, n *yaml.Node, v reflect.Value) {
 		// Without them a document can neither loop nor grow when it is read,
 		// and each value has one place.
 		d.refuse(path, "aliases (*%s) are not supported: write the value out", n.Value)
+	case v.Kind() == reflect.Pointer:
+		own := reflect.New(v.Type().Elem())
+		if d.value(path, n, own.Elem()); !d.source.unread[path] {
+			v.Set(own)
+		}
 	case isScalar(v.Type()):
 		d.scalar(path, n, v)
 	case v.Kind() == reflect.Slice:

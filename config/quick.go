@@ -1,6 +1,9 @@
 package config
 
-import "strconv"
+import (
+	"encoding"
+	"strconv"
+)
 
 // Quick is the short form of a configuration, for a command line. All values
 // are texts, as a flag gives them.
@@ -12,6 +15,10 @@ type Quick struct {
 	// What is not nil replaces values of the file.
 	Consul         *string // where Consul is, as ParseConsulAddress reads it
 	Mode           *string // of all routes
+	Timeout        *string // of calls, by all listeners and routes
+	TimeoutError   *string // of all routes, as are the following two
+	Circular       *string
+	Correlation    *string
 	MaxConnections *string // of all clusters, as are the following
 	Queue          *string
 	Retries        *string
@@ -22,7 +29,8 @@ type Quick struct {
 // and so on. Backends and services replace all routes and clusters by one
 // cluster "default" with the endpoints of both, and one route of that name that
 // matches everything. An empty list replaces nothing. The mode and the numbers
-// are then those of every route and cluster.
+// are then those of every route and cluster; what has a place in the defaults is
+// put there, and every listener and route inherits it.
 //
 // The error is a Problems whose File is the flag, as "--listen" or "--queue",
 // for the texts that cannot be read; c is unchanged then.
@@ -31,7 +39,11 @@ func (c *Config) ApplyQuick(q Quick) error {
 	listen := p.addresses("--listen", q.Listen)
 	backend := p.addresses("--backend", q.Backend)
 	consul := parsed(&p, "--consul", q.Consul, ParseConsulAddress)
-	mode := parsed(&p, "--mode", q.Mode, parseMode)
+	mode := parsed(&p, "--mode", q.Mode, parseText[Mode])
+	timeout := parsed(&p, "--timeout", q.Timeout, parseDuration)
+	timeoutError := parsed(&p, "--timeout-error", q.TimeoutError, parseText[TimeoutError])
+	circular := parsed(&p, "--circular", q.Circular, parseText[Circular])
+	correlation := parsed(&p, "--correlation", q.Correlation, parseText[Correlation])
 	connections := parsed(&p, "--max-connections", q.MaxConnections, parseCount)
 	queue := parsed(&p, "--queue", q.Queue, parseCount)
 	retries := parsed(&p, "--retries", q.Retries, parseCount)
@@ -44,8 +56,20 @@ func (c *Config) ApplyQuick(q Quick) error {
 		c.Consul.Address = *consul
 		c.source.remember("consul.address", place{file: "--consul"})
 	}
+	override(c, &c.Defaults.Timeout, timeout, "defaults.timeout", "--timeout")
+	override(c, &c.Defaults.TimeoutError, timeoutError, "defaults.timeout_error", "--timeout-error")
+	override(c, &c.Defaults.Circular, circular, "defaults.circular", "--circular")
+	override(c, &c.Defaults.Correlation, correlation, "defaults.correlation", "--correlation")
+	for i := range c.Listeners {
+		disown(&c.Listeners[i].Timeout, timeout)
+	}
 	for i := range c.Routes {
-		override(c, &c.Routes[i].Mode, mode, join(index("routes", i), "mode"), "--mode")
+		r := &c.Routes[i]
+		override(c, &r.Mode, mode, join(index("routes", i), "mode"), "--mode")
+		disown(&r.Timeout, timeout)
+		disown(&r.TimeoutError, timeoutError)
+		disown(&r.Circular, circular)
+		disown(&r.Correlation, correlation)
 	}
 	for i := range c.Clusters {
 		cluster, path := &c.Clusters[i], index("clusters", i)
@@ -109,6 +133,14 @@ func override[T any](c *Config, dst, value *T, path, flag string) {
 	c.source.remember(path, place{file: flag})
 }
 
+// disown makes a listener or route inherit what a flag, if it was given, has set
+// for all of them.
+func disown[T any](own **T, flag *T) {
+	if flag != nil {
+		*own = nil
+	}
+}
+
 // quickParser collects what is wrong with the texts of a Quick.
 type quickParser struct{ problems Problems }
 
@@ -135,7 +167,11 @@ func parsed[T any](p *quickParser, flag string, text *string, parse func(string)
 	return &value
 }
 
-func parseMode(text string) (m Mode, err error) {
-	err = m.UnmarshalText([]byte(text))
-	return m, err
+// parseText parses what reads its own text.
+func parseText[T any, P interface {
+	*T
+	encoding.TextUnmarshaler
+}](text string) (value T, err error) {
+	err = P(&value).UnmarshalText([]byte(text))
+	return value, err
 }

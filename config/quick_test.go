@@ -4,6 +4,7 @@ import (
 	"errors"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -96,6 +97,18 @@ func TestApplyQuick(t *testing.T) {
 			validation: `f.yaml:4:34: clusters[0].max_pinned: 4 is not less than max_connections, which is 4`,
 		},
 		{
+			name: "a timeout that means nothing", file: fileForQuick,
+			quick:     config.Quick{Timeout: text("-1s")},
+			listeners: []string{"left=:1"}, routes: []string{"r=c"}, static: []string{"a:1"},
+			validation: `--timeout: defaults.timeout: -1s is negative`,
+		},
+		{
+			name: "too short a timeout for what a file says", file: fileForQuick + "defaults: {budget_margin: 1s}",
+			quick:     config.Quick{Timeout: text("1s")},
+			listeners: []string{"left=:1"}, routes: []string{"r=c"}, static: []string{"a:1"},
+			validation: `f.yaml:5:27: defaults.budget_margin: 1s is not less than timeout, which is 1s`,
+		},
+		{
 			name:       "only a listener",
 			quick:      config.Quick{Listen: []string{":1"}},
 			listeners:  []string{"main=:1"},
@@ -185,16 +198,84 @@ clusters: [{name: c, static: ["a:1"], queue: 5}, {name: d, consul: x, retries: 6
 	}
 }
 
+// What has a place in the defaults is put there, and nothing of the file is left
+// that says something else; the rest of what it says is.
+func TestApplyQuickToDefaults(t *testing.T) {
+	const file = `
+defaults: {timeout: 1s, timeout_error: pyro, circular: auto, correlation: generate, max_depth: 3}
+listeners: [{address: ":1", timeout: 2s, send_timeout: 3s}]
+routes: [{match: {object: x}, cluster: c, timeout: 4s, timeout_error: pyro, circular: reject, correlation: generate, max_depth: 5}, {cluster: c}]
+clusters: [{name: c, static: ["a:1"]}]
+`
+	all := config.Quick{Timeout: text("9s"), TimeoutError: text("builtin"), Circular: text("allow"), Correlation: text("preserve")}
+	for _, tt := range []struct {
+		name  string
+		quick config.Quick
+		want  func(d *config.Defaults, l *config.Listener, r *config.Route)
+	}{
+		{"nothing", config.Quick{}, func(*config.Defaults, *config.Listener, *config.Route) {}},
+		{"a timeout", config.Quick{Timeout: text("9s")}, func(d *config.Defaults, l *config.Listener, r *config.Route) {
+			d.Timeout, l.Timeout, r.Timeout = 9*time.Second, nil, nil
+		}},
+		{"no timeout", config.Quick{Timeout: text("0s")}, func(d *config.Defaults, l *config.Listener, r *config.Route) {
+			d.Timeout, l.Timeout, r.Timeout = 0, nil, nil
+		}},
+		{"an error", config.Quick{TimeoutError: text("builtin")}, func(d *config.Defaults, _ *config.Listener, r *config.Route) {
+			d.TimeoutError, r.TimeoutError = config.TimeoutBuiltin, nil
+		}},
+		{"all", all, func(d *config.Defaults, l *config.Listener, r *config.Route) {
+			d.Timeout, d.TimeoutError, d.Circular, d.Correlation = 9*time.Second, config.TimeoutBuiltin, config.CircularAllow, config.CorrelationPreserve
+			l.Timeout, r.Timeout, r.TimeoutError, r.Circular, r.Correlation = nil, nil, nil, nil, nil
+		}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			load := func() *config.Config {
+				c, err := config.Load("f.yaml", []byte(file))
+				if err != nil {
+					t.Fatal(err)
+				}
+				return c
+			}
+			want, got := load(), load()
+			tt.want(&want.Defaults, &want.Listeners[0], &want.Routes[0])
+			if err := got.ApplyQuick(tt.quick); err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(want, got, ignoreSource); diff != "" {
+				t.Errorf("-want +got:\n%s", diff)
+			}
+			if problems := got.Validate(); len(problems) > 0 {
+				t.Error(problems)
+			}
+		})
+	}
+	// With other flags that replace the routes.
+	c := config.Default()
+	all.Listen, all.Backend = []string{":1"}, []string{"a:1"}
+	if err := c.ApplyQuick(all); err != nil {
+		t.Fatal(err)
+	}
+	if p := c.PolicyOf(&c.Routes[0]); c.Defaults.Timeout != 9*time.Second || p.TimeoutError != config.TimeoutBuiltin ||
+		p.Circular != config.CircularAllow || p.Correlation != config.CorrelationPreserve {
+		t.Errorf("the short form has %v and %+v", c.Defaults.Timeout, p)
+	}
+}
+
 func TestApplyQuickRefuses(t *testing.T) {
 	c := config.Default()
 	err := c.ApplyQuick(config.Quick{
 		Listen: []string{":1", "here"}, Backend: []string{""},
+		Timeout: text("5"), TimeoutError: text("python"), Circular: text(""), Correlation: text("none"),
 		Consul: text("consul"), Mode: text("both"), MaxConnections: text("many"), Queue: text(""), Retries: text("99999999999999999999"),
 	})
 	const want = `--listen: "here" has no port: write it as in here:9999
 --backend: "" has no port: write it as in :9999
 --consul: "consul" has no port: Consul's is 8500, as in consul:8500
 --mode: "both" is not a mode: use session or call
+--timeout: "5" has no unit: write 5s or 5ms
+--timeout-error: "python" is not a kind of timeout error: use pyro or builtin
+--circular: "" is not a way to treat circular calls: use auto, reject or allow
+--correlation: "none" is not a way to treat correlation ids: use generate or preserve
 --max-connections: "many" is not a whole number
 --queue: "" is not a whole number
 --retries: "99999999999999999999" is too large`

@@ -93,7 +93,7 @@ func sections() []section {
 		found = append(found, section{path, v})
 		for _, f := range fieldsOf(v.Type()) {
 			switch fv := v.Field(f.index); {
-			case isScalar(fv.Type()):
+			case isScalar(fv.Type()), fv.Kind() == reflect.Pointer:
 			case fv.Kind() == reflect.Struct:
 				walk(join(path, f.key), fv)
 			case fv.Len() > 0:
@@ -236,6 +236,12 @@ func kindOf(t *testing.T, typ reflect.Type, isName bool) (name string, section b
 		return "`object`, `source`, `blob_info` or `annotation:ABCD`", false
 	case reflect.TypeFor[OnDown]():
 		return "`keep` or `close`", false
+	case reflect.TypeFor[TimeoutError]():
+		return "`pyro` or `builtin`", false
+	case reflect.TypeFor[Circular]():
+		return "`auto`, `reject` or `allow`", false
+	case reflect.TypeFor[Correlation]():
+		return "`generate` or `preserve`", false
 	case reflect.TypeFor[DNSType]():
 		return "`a` or `srv`", false
 	case reflect.TypeFor[netip.Prefix]():
@@ -252,6 +258,8 @@ func kindOf(t *testing.T, typ reflect.Type, isName bool) (name string, section b
 		return "`json` or `console`", false
 	}
 	switch {
+	case typ.Kind() == reflect.Pointer:
+		return kindOf(t, typ.Elem(), isName)
 	case typ.Kind() == reflect.Struct:
 		return "mapping", true
 	case typ.Kind() == reflect.Slice && isScalar(typ.Elem()):
@@ -270,11 +278,14 @@ func defaultOf(v reflect.Value, f field) string {
 		return "required"
 	case v.Kind() == reflect.Struct && !isScalar(v.Type()):
 		return "see below"
-	case v.Kind() == reflect.Slice || v.Kind() != reflect.Int && v.Kind() != reflect.Bool && v.IsZero():
-		return "none"
+	case v.Kind() == reflect.Pointer:
+		return "inherited"
 	}
 	if d, ok := v.Interface().(time.Duration); ok {
 		return "`" + short(d) + "`"
+	}
+	if v.Kind() == reflect.Slice || v.Kind() != reflect.Int && v.Kind() != reflect.Bool && v.IsZero() {
+		return "none"
 	}
 	return "`" + fmt.Sprint(v.Interface()) + "`"
 }
@@ -283,7 +294,7 @@ func defaultOf(v reflect.Value, f field) string {
 // each as one line.
 func fieldDocs(t *testing.T) map[string]string {
 	docs := make(map[string]string)
-	for _, name := range []string{"config.go", "cluster.go", "consul.go"} {
+	for _, name := range []string{"config.go", "defaults.go", "cluster.go", "consul.go"} {
 		file, err := parser.ParseFile(token.NewFileSet(), name, nil, parser.ParseComments)
 		if err != nil {
 			t.Fatal(err)

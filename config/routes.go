@@ -28,6 +28,8 @@ func (v *validator) routes() {
 		v.routeCluster(join(path, "cluster"), r, &clusters)
 		v.match(join(path, "match"), &r.Match, &listeners)
 		v.mode(path, r)
+		v.times(path, times{r.Timeout, r.ConnectTimeout, r.SendTimeout, r.IdleTimeout, r.QueueTimeout})
+		v.nesting(path, r.Timeout, r.MaxDepth, r.BudgetMargin, r.MinBudget)
 		if unread[path] {
 			continue
 		}

@@ -16,6 +16,8 @@ const (
 	minTimeout     = time.Millisecond
 	maxTimeout     = time.Hour // of what somebody waits for
 	day            = 24 * time.Hour
+	maxCall        = day // of a method, which may work that long
+	maxDepth       = 1000
 )
 
 // Validate returns all that is wrong with the meaning of a configuration, with
@@ -25,6 +27,7 @@ func (c *Config) Validate() Problems {
 	v := validator{Config: c}
 	v.timeout("drain_timeout", c.DrainTimeout, 0)
 	v.limits(&c.Limits)
+	v.defaults(&c.Defaults)
 	v.listeners()
 	v.routes()
 	v.clusters()
@@ -181,6 +184,7 @@ func (v *validator) listeners() {
 		if l.MaxSessionsPerSource < 0 {
 			v.problem(join(path, "max_sessions_per_source"), "%d is negative: 0 means no limit", l.MaxSessionsPerSource)
 		}
+		v.times(path, times{l.Timeout, l.ConnectTimeout, l.SendTimeout, l.IdleTimeout, l.QueueTimeout})
 	}
 }
 

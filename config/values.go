@@ -189,6 +189,29 @@ func parseDuration(text string) (time.Duration, error) {
 	}
 }
 
+// parseSeconds accepts a number of seconds as Python's float does, and Pyro for
+// its COMMTIMEOUT. 0 is none.
+func parseSeconds(text string) (time.Duration, error) {
+	number := strings.TrimSpace(text)
+	seconds, err := strconv.ParseFloat(number, 64)
+	if errors.Is(err, strconv.ErrRange) {
+		err = nil // it is infinite, as in Python
+	}
+	if err != nil || math.IsNaN(seconds) || strings.ContainsAny(number, "xX") {
+		return 0, fmt.Errorf("%q is not a number of seconds: write it as Pyro has it, as in 30 or 1.5", text)
+	}
+	const least, most = minTimeout, maxCall
+	switch {
+	case seconds < 0:
+		return 0, fmt.Errorf("%q is negative", text)
+	case seconds > most.Seconds():
+		return 0, fmt.Errorf("%q is too long: at most %g, or 0 for none", text, most.Seconds())
+	case seconds > 0 && seconds < least.Seconds():
+		return 0, fmt.Errorf("%q is too short: at least %g, or 0 for none", text, least.Seconds())
+	}
+	return time.Duration(math.Round(seconds * float64(time.Second))), nil
+}
+
 // parsePrefix accepts a network in CIDR form, or an address for the network
 // that holds it alone. What would never match is an error: bits beyond the
 // prefix are the sign of another network than the one meant, and an IPv4
