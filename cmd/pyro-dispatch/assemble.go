@@ -54,6 +54,7 @@ func assemble(cfg *config.Config, f *fleet, set *metrics.Set, log *zap.Logger) r
 				HandshakeTime:  l.HandshakeTimeout,
 				RequestTime:    l.RequestTimeout,
 				LingerTime:     lingerTime,
+				Timeouts:       listenerTimes(&cfg.Defaults, &l),
 				Metrics:        set.Listener(l.Name),
 			},
 			MaxSessions:  most,

@@ -162,7 +162,7 @@ func (c *catalog) make(ctx context.Context, s *discovery.Service) (*discovered, 
 	if d != nil {
 		cluster = d.cluster
 	}
-	route, err := newRoute(&r, &cc, cluster, c.fleet.set)
+	route, err := c.fleet.newRoute(&r, &cc, cluster)
 	if err != nil {
 		return nil, err
 	}
@@ -179,10 +179,6 @@ func (c *catalog) make(ctx context.Context, s *discovery.Service) (*discovered, 
 		d.cluster.Reconfigure(balanceOf(cc.Balance), bounds.MaxConnections, bounds.NestedReserve, pinnable(bounds))
 	}
 	c.fleet.log.Info(news, zap.String("service", s.Name), zap.Strings("objects", s.Objects), zap.String("mode", string(r.Mode)))
-	if s.Timeout != 0 && s.Timeout != d.service.Timeout {
-		c.fleet.log.Warn("pyro-timeout has no effect: this release has no time limit for calls",
-			zap.String("service", s.Name), zap.Duration("pyro-timeout", s.Timeout))
-	}
 	d.retreat()
 	d.service, d.route, d.gone = *s, route, time.Time{}
 	if s.Dialect != 0 {
@@ -199,6 +195,9 @@ func (c *catalog) configOf(s *discovery.Service) (config.Route, config.Cluster, 
 	cc.Name, r.Name, r.Cluster = s.Name, s.Name, s.Name
 	cc.Consul.Service, cc.Consul.Tags = []string{s.Name}, []string{c.tag}
 	cc.MaxConnections = s.MaxConnections
+	if s.Timeout != 0 {
+		r.Timeout = &s.Timeout
+	}
 	if s.Mode == string(config.ModeCall) {
 		r.Mode = config.ModeCall
 	}

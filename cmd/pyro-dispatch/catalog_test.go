@@ -231,29 +231,51 @@ func TestServiceChanges(t *testing.T) {
 func TestServicesSaidOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newCatalogRig(t, "")
-		slow := service("slow", "slow")
-		slow.Timeout = 5 * time.Second
-		own := service("dispatch", "dispatch")
-		counts := func(leftOut, timeouts int) {
+		own, cam := service("dispatch", "dispatch"), service("cam", "cam")
+		counts := func(leftOut int) {
 			t.Helper()
-			gotTimeouts := r.count("pyro-timeout has no effect: this release has no time limit for calls")
-			if got := r.count("service left out"); got != leftOut || r.conflictsCounted() != float64(leftOut) || gotTimeouts != timeouts {
-				t.Errorf("left out %d, counted %v, timeouts %d; want %d and %d", got, r.conflictsCounted(), gotTimeouts, leftOut, timeouts)
+			if got := r.count("service left out"); got != leftOut || r.conflictsCounted() != float64(leftOut) {
+				t.Errorf("left out %d, counted %v; want %d", got, r.conflictsCounted(), leftOut)
 			}
 		}
-		r.finds(own, slow)
-		counts(1, 1)
-		r.finds(own, service("lens", "lens"), slow)
-		counts(1, 1)
-		slow.Mode = "call"
-		r.finds(own, slow)
-		counts(1, 1)
+		r.finds(own, cam)
+		counts(1)
+		r.finds(own, service("lens", "lens"), cam)
+		counts(1)
+		cam.Mode = "call"
+		r.finds(own, cam)
+		counts(1)
 		r.finds()
-		r.finds(own, slow)
-		counts(2, 1)
-		slow.Timeout = time.Second
-		r.finds(own, slow)
-		counts(2, 2)
+		r.finds(own, cam)
+		counts(2)
+	})
+}
+
+// TestServiceTimeout: the timeout in a service's meta is its route's, and all else
+// is inherited, as by a route of the configuration.
+func TestServiceTimeout(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newCatalogRig(t, "defaults: {timeout: 1m, timeout_error: builtin, max_depth: 3}\n")
+		for _, c := range []struct {
+			timeout, want, margin time.Duration
+		}{
+			{0, router.Inherit, 200 * time.Millisecond},
+			{5 * time.Second, 5 * time.Second, 200 * time.Millisecond},
+			{400 * time.Millisecond, 400 * time.Millisecond, 100 * time.Millisecond},
+			{0, router.Inherit, 200 * time.Millisecond},
+		} {
+			cam := in(wire.V48, service("cam", "cam"))
+			cam.Timeout = c.timeout
+			r.finds(cam)
+			times := router.InheritAll()
+			times.Call = c.want
+			policy := router.Policy{TimeoutError: router.BuiltinTimeout, MaxDepth: 3, Margin: c.margin, MinBudget: 100 * time.Millisecond}
+			for _, d := range []wire.Dialect{wire.V48, wire.V502} {
+				if route := r.route("cam", d); route.Timeouts != times || route.Policy != policy {
+					t.Errorf("pyro-timeout %v: a client of %v has %+v and %+v", c.timeout, d, route.Timeouts, route.Policy)
+				}
+			}
+		}
 	})
 }
 

@@ -22,6 +22,7 @@ import (
 // fleet is all clusters and the routes to them: those of the configuration, and
 // those that Consul's catalogue tells of.
 type fleet struct {
+	cfg    *config.Config
 	set    *metrics.Set
 	log    *zap.Logger
 	hops   *backend.Hops
@@ -38,7 +39,7 @@ type fleet struct {
 
 // newFleet makes what the configuration describes. Nothing runs before run.
 func newFleet(cfg *config.Config, set *metrics.Set, log *zap.Logger) (*fleet, error) {
-	f := &fleet{set: set, log: log, hops: &backend.Hops{}, limit: int64(cfg.Limits.MaxHandshake)}
+	f := &fleet{cfg: cfg, set: set, log: log, hops: &backend.Hops{}, limit: int64(cfg.Limits.MaxHandshake)}
 	if cfg.UsesConsul() {
 		client, err := newConsul(&cfg.Consul)
 		if err != nil {
@@ -60,7 +61,7 @@ func newFleet(cfg *config.Config, set *metrics.Set, log *zap.Logger) (*fleet, er
 	for i := range cfg.Routes {
 		r := &cfg.Routes[i]
 		at := slices.IndexFunc(cfg.Clusters, func(c config.Cluster) bool { return c.Name == r.Cluster })
-		route, err := newRoute(r, &cfg.Clusters[at], byName[r.Cluster], set)
+		route, err := f.newRoute(r, &cfg.Clusters[at], byName[r.Cluster])
 		if err != nil {
 			return nil, err
 		}
@@ -226,14 +227,16 @@ func balanceOf(b config.Balance) backend.Balance {
 }
 
 // newRoute makes a route to cluster, which is made of c.
-func newRoute(r *config.Route, c *config.Cluster, cluster *backend.Cluster, set *metrics.Set) (*router.Route, error) {
+func (f *fleet) newRoute(r *config.Route, c *config.Cluster, cluster *backend.Cluster) (*router.Route, error) {
 	route := &router.Route{
 		Name:           r.Name,
 		Listeners:      r.Match.Listener,
 		Sources:        r.Match.Source,
 		Cluster:        cluster,
-		Calls:          set.Calls(r.Name, c.Name),
+		Calls:          f.set.Calls(r.Name, c.Name),
 		HashBy:         hashBy(c.HashBy),
+		Timeouts:       routeTimes(r),
+		Policy:         policyOf(f.cfg.PolicyOf(r)),
 		Idempotent:     r.Idempotent,
 		ShareHandshake: r.CacheHandshake,
 		StreamIdleTime: c.StreamIdleTimeout,

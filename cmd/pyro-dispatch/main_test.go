@@ -36,8 +36,15 @@ func serveShow(_ context.Context, c *config.Config, log *zap.Logger, _ string) e
 	for _, l := range c.Listeners {
 		fmt.Println("listener", l.Name, l.Address)
 	}
+	if c.Defaults != config.DefaultDefaults() {
+		d := c.Defaults
+		fmt.Println("defaults", d.Timeout, d.TimeoutError, d.Circular, d.Correlation)
+	}
 	for _, r := range c.Routes {
 		fmt.Println("route", r.Name, "to", r.Cluster, "by", r.Mode)
+		if r.Timeout != nil {
+			fmt.Println("  timeout", *r.Timeout)
+		}
 	}
 	for _, cluster := range c.Clusters {
 		fmt.Println("cluster", cluster.Name, cluster.Static, cluster.Consul.Service)

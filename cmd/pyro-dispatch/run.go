@@ -24,7 +24,9 @@ second signal ends it at once.
 An ADDR is host:port, [::1]:port, :port for every local address, or unix:/path.
 --listen with --backend or --consul-service is a complete proxy, without a file.
 Otherwise give --config; the other flags win over what the file says. Those for
-all routes or clusters do not reach the ones that consul.discover finds.
+all clusters, and --mode, do not reach what consul.discover finds. --timeout,
+--timeout-error, --circular and --correlation do, but for the timeout of a service
+that has one in its meta, as pyro-timeout.
 
 Every flag has an environment form, which wins over the file and gives way to
 the flag: DISPATCH_LOG_LEVEL is that of --log-level. DISPATCH_LISTEN,
@@ -34,7 +36,11 @@ commas.
 Where something comes from Consul, and neither the file nor a flag says how to
 reach it, three variables of Consul's own tools count: CONSUL_HTTP_ADDR,
 CONSUL_HTTP_TOKEN_FILE and, where that is not set, CONSUL_HTTP_TOKEN. Other
-variables of theirs do not.`,
+variables of theirs do not.
+
+PYRO_COMMTIMEOUT, in seconds as Pyro reads it, counts as the timeout of calls where
+neither --timeout nor the file's defaults.timeout is given. The OTEL_ variables of
+OpenTelemetry turn tracing on, and say where spans go.`,
 		Example: `  # A proxy for one daemon.
   pyro-dispatch run --listen :9999 --backend 10.0.0.1:5555
 
@@ -58,6 +64,9 @@ variables of theirs do not.`,
 			}
 			log := newLogger(cfg.Log, p.stderr)
 			defer func() { _ = log.Sync() }() // of no use for a terminal, which says so
+			if s.commTimeout {
+				log.Info("timeout of calls taken from "+commTimeoutEnv, zap.Duration("timeout", cfg.Defaults.Timeout))
+			}
 			ctx, stop := p.untilSignal(log)
 			defer stop()
 			return p.serve(ctx, cfg, log, currentBuild().version)

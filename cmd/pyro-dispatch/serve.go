@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"os"
 	"runtime"
 	"sync"
 	"sync/atomic"
@@ -32,7 +33,13 @@ func serve(ctx context.Context, cfg *config.Config, log *zap.Logger, version str
 	if err != nil {
 		return err
 	}
+	tracer, err := startTracing(ctx, os.LookupEnv, log, version)
+	if err != nil {
+		return err
+	}
+	defer stopTracing(tracer, log)
 	serverConfig := assemble(cfg, fleet, set, log)
+	serverConfig.Tracer = tracer
 	opened, err := listenAll(cfg, serverConfig.Listeners)
 	if err != nil {
 		return err

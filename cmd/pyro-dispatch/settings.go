@@ -34,12 +34,17 @@ type settings struct {
 	consulService       []string
 	consul              string
 	mode                string
+	timeout             string
+	timeoutError        string
+	circular            string
+	correlation         string
 	maxConnections      string // numbers are read by config, which says better what is wrong with them
 	queue, retries      string
 	admin               string
 	logLevel, logFormat string
 
-	fromEnv map[string]bool // the flags whose value the environment gave
+	fromEnv     map[string]bool // the flags whose value the environment gave
+	commTimeout bool            // defaults.timeout is PYRO_COMMTIMEOUT's
 }
 
 // source is how a message names the origin of a flag's value.
@@ -57,6 +62,10 @@ func (s *settings) addTo(f *pflag.FlagSet) {
 	f.StringArrayVar(&s.consulService, "consul-service", nil, "the `NAME` of a service in Consul whose instances are daemons; may be repeated and combined with --backend, and replaces the file's routes and clusters")
 	f.StringVar(&s.consul, "consul", "", "the `ADDR` of Consul, also with http:// or https:// in front (default 127.0.0.1:8500)")
 	f.StringVar(&s.mode, "mode", "", "the `MODE` of all routes: session, a connection for each client, or call, one for each call (default session)")
+	f.StringVar(&s.timeout, "timeout", "", "the `DURATION` that a call may take, on all routes, as Pyro's COMMTIMEOUT; 0s for no limit (default 0s, or PYRO_COMMTIMEOUT)")
+	f.StringVar(&s.timeoutError, "timeout-error", "", "the `CLASS` that a client gets when a call takes longer, on all routes: pyro, Pyro's TimeoutError, or builtin, Python's (default pyro)")
+	f.StringVar(&s.circular, "circular", "", "the `POLICY` for calls that close a circle of calls, on all routes: auto, which rejects those that cannot be served, reject or allow (default auto)")
+	f.StringVar(&s.correlation, "correlation", "", "the `POLICY` for calls without a correlation id, on all routes: generate, which gives them one, or preserve (default generate)")
 	f.StringVar(&s.maxConnections, "max-connections", "", "the largest `NUMBER` of connections to one daemon, in all clusters; 0 for 32 with mode call, and no limit with mode session (default 0)")
 	f.StringVar(&s.queue, "queue", "", "the `NUMBER` of calls and clients that may wait for a daemon, in all clusters (default 1024)")
 	f.StringVar(&s.retries, "retries", "", "the `NUMBER` of further daemons tried for one call or client, in all clusters (default 10)")
@@ -107,6 +116,9 @@ func (s *settings) load(cmd *cobra.Command, lookup func(string) (string, bool)) 
 	if err := consulFromEnv(c, lookup); err != nil {
 		return nil, err
 	}
+	if err := s.commTimeoutFromEnv(c, lookup); err != nil {
+		return nil, err
+	}
 	problems := c.Validate()
 	if len(problems) == 0 {
 		return c, nil
@@ -131,6 +143,10 @@ func (s *settings) apply(cmd *cobra.Command, c *config.Config) error {
 		Listen: s.listen, Backend: s.backend, ConsulService: s.consulService,
 		Consul:         given("consul", &s.consul),
 		Mode:           given("mode", &s.mode),
+		Timeout:        given("timeout", &s.timeout),
+		TimeoutError:   given("timeout-error", &s.timeoutError),
+		Circular:       given("circular", &s.circular),
+		Correlation:    given("correlation", &s.correlation),
 		MaxConnections: given("max-connections", &s.maxConnections),
 		Queue:          given("queue", &s.queue),
 		Retries:        given("retries", &s.retries),
@@ -184,6 +200,22 @@ func consulFromEnv(c *config.Config, lookup func(string) (string, bool)) error {
 	// Consul's tools prefer the file, too.
 	if c.Consul.TokenFile, _ = lookup(consulTokenFileEnv); c.Consul.TokenFile == "" {
 		c.Consul.Token, _ = lookup(consulTokenEnv)
+	}
+	return nil
+}
+
+// commTimeoutEnv is Pyro's own variable, in seconds. Whoever has set it for a
+// machine's daemons and clients wants no call to take longer.
+const commTimeoutEnv = "PYRO_COMMTIMEOUT"
+
+// commTimeoutFromEnv is told last, as it counts where nobody says otherwise.
+func (s *settings) commTimeoutFromEnv(c *config.Config, lookup func(string) (string, bool)) (err error) {
+	value, _ := lookup(commTimeoutEnv)
+	if value == "" {
+		return nil
+	}
+	if s.commTimeout, err = c.ApplyCommTimeout(value); err != nil {
+		return usagef("%s: %w", commTimeoutEnv, err)
 	}
 	return nil
 }
