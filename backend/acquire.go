@@ -57,8 +57,8 @@ func (c *Cluster) Acquire(ctx context.Context, a *Attempt) (*Lease, error) {
 	began := time.Now()
 	defer func() { a.spent += time.Since(began) }()
 	var by time.Time
-	if c.cfg.QueueTimeout > 0 {
-		by = began.Add(c.cfg.QueueTimeout - a.spent)
+	if within := c.times(a).Queue; within > 0 {
+		by = began.Add(within - a.spent)
 	}
 	for {
 		if c.cfg.Retries >= 0 && len(a.failures) > c.cfg.Retries {
@@ -182,7 +182,7 @@ func (c *Cluster) open(ctx context.Context, a *Attempt, g grant) (*Lease, error)
 	if g.evicted != nil {
 		awaitEnd(ctx, g.evicted, g.lag)
 	}
-	answerBy := time.Now().Add(c.cfg.ConnectTimeout)
+	answerBy := time.Now().Add(c.times(a).Connect)
 	dialCtx, cancel := context.WithDeadline(ctx, answerBy)
 	defer cancel()
 	nc, err := c.cfg.Dialer.DialContext(dialCtx, e.Address.Network, e.Address.Addr)

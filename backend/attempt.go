@@ -29,6 +29,9 @@ type Attempt struct {
 	// use what is kept for such calls.
 	Nested bool
 
+	// Times, where it is not nil, is in place of the cluster's own.
+	Times *SearchTimes
+
 	home  *Endpoint // where its stream lives
 	rest  *Conn     // where its oneway call may still run
 	group answerID  // of endpoints with the metadata that the client was told; zero: any
@@ -39,6 +42,27 @@ type Attempt struct {
 	failures []error
 	spent    time.Duration // in Acquire
 	ticket   uint64        // its place in the queue; 0: it has not waited yet
+}
+
+// SearchTimes are the cluster's ConnectTimeout and QueueTimeout, for one client. 0 is
+// none; a negative one is the cluster's own.
+type SearchTimes struct{ Connect, Queue time.Duration }
+
+// day stands for no bound on a connection attempt.
+const day = 24 * time.Hour
+
+// times gives those in force for a.
+func (c *Cluster) times(a *Attempt) (t SearchTimes) {
+	t = SearchTimes{Connect: c.cfg.ConnectTimeout, Queue: c.cfg.QueueTimeout}
+	if own := a.Times; own != nil && own.Connect >= 0 {
+		if t.Connect = own.Connect; t.Connect == 0 {
+			t.Connect = day
+		}
+	}
+	if own := a.Times; own != nil && own.Queue >= 0 {
+		t.Queue = own.Queue
+	}
+	return t
 }
 
 // Again begins another search, for the client's next call.

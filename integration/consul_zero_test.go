@@ -133,7 +133,6 @@ func TestConsulZeroConfig(t *testing.T) {
 	changes := d.logged("service changed")
 	c.register(t, main, nonsense)
 	d.awaitLogged(t, "service changed", changes)
-	d.entry(t, "pyro-timeout has no effect: this release has no time limit for calls")
 	eventually(t, "new clients have a connection of their own", func() bool {
 		p, q := r.open(t, d.location, "lab.default"), r.open(t, d.location, "lab.default")
 		return slices.Equal(bumps(t, p, q), []float64{1, 1, 2, 2})

@@ -161,6 +161,7 @@ func (r *rig) listener(ln net.Listener, name string, table func() *router.Table)
 		HandshakeTime:  10 * time.Second,
 		RequestTime:    30 * time.Second,
 		LingerTime:     2 * time.Second,
+		Timeouts:       router.Timeouts{Connect: router.Inherit, Queue: router.Inherit},
 		Metrics:        r.set.Listener(name),
 	}
 	if r.setup.Env != nil {
@@ -208,6 +209,7 @@ func (r *rig) table() func() *router.Table {
 		Metrics:        r.set,
 	}
 	route := &router.Route{Name: "route", Calls: r.set.Calls("route", "cluster"), Policy: router.Policy{Preserve: true}}
+	route.Timeouts.Connect, route.Timeouts.Queue = router.Inherit, router.Inherit
 	if r.setup.Call {
 		route.Mode, route.ShareHandshake, route.StreamIdleTime = router.ModeCall, true, 10*time.Minute
 		config.Adopt = relay.Adopt

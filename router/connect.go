@@ -108,6 +108,7 @@ func (s *Session) connected(now time.Duration, h *wire.Head, payload []byte) {
 	s.attempt = &backend.Attempt{
 		Dialect: h.Dialect,
 		HashKey: s.route.HashBy.key(&q, annotations),
+		Times:   &backend.SearchTimes{Connect: s.times.Connect, Queue: s.times.Queue},
 		Nested:  s.greeting.correlation != [16]byte{}, // see docs/configuration.md, nested_reserve
 	}
 	if s.route.Mode == ModeCall {

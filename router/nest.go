@@ -98,6 +98,24 @@ func (s *Session) rejects(now time.Duration, circle inflight.Circle, kind inflig
 	return rejected
 }
 
+// waitsForItself reports whether the client's next request would wait for an endpoint
+// that only the calls have which wait for it. It has failed then.
+func (s *Session) waitsForItself(c *call, h *wire.Head) bool {
+	if s.route.Policy.Circular == CircularAllow || !s.parents.Certain() || c.oneway(h) {
+		return false
+	}
+	at, ok := s.route.Cluster.Exhausted(s.attempt, s.parents.Holding)
+	if !ok {
+		return false
+	}
+	circle, kind := s.parents.Circle(inflight.Node{Name: at})
+	if kind != inflight.Certain {
+		return false
+	}
+	s.foundCircle(c.began, circle, true, true)
+	return true
+}
+
 // foundCircle counts a circle, and tells of it. With an id of its own a program's
 // parallel calls look like possible ones, so those do not crowd out the others.
 func (s *Session) foundCircle(now time.Duration, circle inflight.Circle, certain, rejected bool) {

@@ -260,3 +260,43 @@ func TestAnnotation(t *testing.T) {
 		f.finish()
 	})
 }
+
+// TestExhausted: a call that would wait for the connections that its own chain has.
+func TestExhausted(t *testing.T) {
+	for _, d := range dialects {
+		for _, c := range []struct {
+			policy   router.Circular
+			rejected bool
+		}{{router.CircularAuto, true}, {router.CircularReject, true}, {router.CircularAllow, false}} {
+			w := newPool(1, func(c *backend.Config) { c.MaxConnections, c.Queue = 1, 10 })
+			w.route.Policy.Circular = c.policy
+			w.route.Timeouts.Call = callTime
+			w.env.Graph = inflight.New(100)
+			f := family{m: messages{d}}
+			f.child = opens(t, w, f.m)
+			f.parent = opens(t, w, f.m)
+			f.parent.says(f.m.invoke())
+			if f.parent.session.State() == router.Acquiring {
+				f.parent.connects()
+			}
+			w.route.Policy.Preserve = false
+			f.parent.answers(f.m.result())
+			f.parent.says(f.m.invoke())
+			f.id, _ = lastRequest(t, f.parent).Correlation()
+			f.child.says(f.m.message(wire.Invoke, 10).WithCorrelation(f.id).Bytes())
+			rejected := f.child.session.State() != router.Acquiring
+			if rejected != c.rejected {
+				t.Errorf("%s, %d: %s", d, c.policy, f.child.session.State())
+			}
+			if m := toldLast(t, f.child); rejected && !strings.Contains(string(m.Data), "circular call: ") {
+				t.Errorf("told %q", m.Data)
+			}
+			f.parent.answers(f.m.result())
+			if !rejected {
+				f.child.connects()
+				f.child.answers(f.m.result())
+			}
+			f.finish()
+		}
+	}
+}

@@ -185,6 +185,10 @@ func (s *Session) lend(h *wire.Head, message []byte, c *call) bool {
 		return true
 	}
 	s.summary.Endpoint = "" // of this call none is known yet
+	if s.waitsForItself(c, h) {
+		s.leg = 0
+		return false
+	}
 	s.pooled.waiting = true
 	s.do(Action{Op: Acquire, Port: s.leg, Attempt: a})
 	return false

@@ -98,6 +98,7 @@ func newWorld(endpoints int) *world {
 		HandshakeTime:  handshakeTime,
 		RequestTime:    requestTime,
 		LingerTime:     lingerTime,
+		Timeouts:       clusters,
 		Metrics:        w.set.Listener("main"),
 	}
 	return w.again()
@@ -123,7 +124,7 @@ func (w *world) again() *world {
 	}
 	clear(w.dialer)
 	fresh.all = nil
-	fresh.route = &router.Route{Name: "route", Calls: w.set.Calls("route", "cluster"), Policy: router.Policy{Preserve: true}}
+	fresh.route = &router.Route{Name: "route", Calls: w.set.Calls("route", "cluster"), Policy: router.Policy{Preserve: true}, Timeouts: clusters}
 	if w.lines != nil {
 		fresh.lines = map[*backend.Conn]*line{}
 		fresh.route.Mode, fresh.route.ShareHandshake, fresh.route.StreamIdleTime = router.ModeCall, true, streamIdleTime
