@@ -55,6 +55,7 @@ func (c *Cluster) inquire(ctx context.Context, e *Endpoint) {
 		case <-ctx.Done():
 			return
 		case <-timer.C:
+		case <-e.kick:
 		}
 		if asks, dialect := c.toAsk(e); asks {
 			r := c.probe(ctx, e, dialect, true)
@@ -66,6 +67,17 @@ func (c *Cluster) inquire(ctx context.Context, e *Endpoint) {
 			c.unlock()
 		}
 		timer.Reset(health.Jitter(askEvery, rand.Float64()))
+	}
+}
+
+// wonder has e, which has just answered somebody, asked at once what kind of server it
+// is, if it has not said so.
+func (c *Cluster) wonder(e *Endpoint) {
+	if c.cfg.Health.AskServer && !e.asked {
+		select {
+		case e.kick <- struct{}{}:
+		default:
+		}
 	}
 }
 
@@ -101,6 +113,7 @@ func (c *Cluster) check(ctx context.Context, e *Endpoint) {
 		case <-ctx.Done():
 			return
 		case <-timer.C:
+		case <-e.kick:
 		}
 		c.checkOnce(ctx, e)
 		timer.Reset(health.Jitter(interval, rand.Float64()))

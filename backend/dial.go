@@ -97,6 +97,7 @@ func (c *Cluster) welcomed(a *Attempt, g *grant, conn *Conn, head *wire.Head, an
 	defer c.unlock()
 	e, h := g.endpoint, a.Handshake
 	e.learn(h.Dialect)
+	c.wonder(e)
 	g.opened()
 	c.hadRoom(e, g)
 	h.conns++

@@ -34,7 +34,8 @@ type Endpoint struct {
 
 	metrics *metrics.Endpoint
 	breaker *breaker
-	stop    func() // ends its health checks
+	stop    func()        // ends its health checks
+	kick    chan struct{} // has a token where a check is due at once
 
 	server   atomic.Uint32 // health.Server
 	calls    atomic.Int32  // under way, without those that were given up

@@ -66,6 +66,7 @@ func (l *Lease) Answered(d wire.Dialect) {
 		return
 	}
 	l.Endpoint.learn(d)
+	c.wonder(l.Endpoint)
 	l.grant.opened()
 	c.hadRoom(l.Endpoint, &l.grant)
 	l.answered = true

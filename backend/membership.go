@@ -72,6 +72,7 @@ func (c *Cluster) SetMembers(i int, members []Member) {
 // whose first members all did would serve nobody better for it.
 func (c *Cluster) newEndpoint(m Member, news bool) *Endpoint {
 	e := &Endpoint{
+		kick:    make(chan struct{}, 1),
 		Address: m.Address,
 		metrics: c.cfg.Metrics.Endpoint(c.name, m.Address.String()),
 		judge:   health.NewJudge(c.cfg.Health.Rise, c.cfg.Health.Fall),

@@ -83,7 +83,7 @@ type Circle struct {
 func (c Circle) String() string { return strings.Join(c.Names, " → ") }
 
 // Circle tells whether the call would close a circle now if it went to target, and
-// gives the shortest.
+// gives it: the most probable where the calls form a line, else the shortest.
 func (p *Parents) Circle(target Node) (Circle, Kind) {
 	if p.tree == nil && len(p.chain) == 0 {
 		return Circle{}, None
@@ -112,6 +112,12 @@ func (p *Parents) search(target string) (path []string, kind Kind) {
 	s := search{tree: p.tree, target: target}
 	p.tree.shard.mu.Lock()
 	defer p.tree.shard.mu.Unlock()
+	defer func() {
+		// Where the calls form a line, that is the way it most probably was.
+		if line := p.line(target); kind != None && line != nil {
+			path = line
+		}
+	}()
 	still := p.still()
 	all, best := p.certain && still == p.mask && still != 0, int8(-1)
 	for slot := range slots(still) {
@@ -133,6 +139,25 @@ func (p *Parents) search(target string) (path []string, kind Kind) {
 		return path, Certain
 	}
 	return path, Possible
+}
+
+// line is the way down from the nearest call to target along the line of calls that
+// seem to be nested in each other, nil where there is none. The shard must be locked.
+func (p *Parents) line(target string) (path []string) {
+	t, c := p.tree, p.parent
+	for c != nil && c.tree == t && !c.done {
+		path = append(path, c.name)
+		if c.name == target {
+			slices.Reverse(path)
+			return path
+		}
+		above := t.calls[c.line]
+		if t.alive&(1<<c.line) == 0 || above == nil || above.seq != c.lineSeq {
+			return nil
+		}
+		c = above
+	}
+	return nil
 }
 
 // still are the slots of mask where the call is that was there then. The shard must

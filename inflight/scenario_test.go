@@ -70,11 +70,11 @@ func TestLine(t *testing.T) {
 		{"our id, distinct hosts", distinct, true, true, 3, map[string]string{
 			"A": "certain A → B → C → A", "B": "certain B → C → B", "C": "certain C → C", "D": "none "}},
 		{"our id, one host", oneHost, true, true, 1, map[string]string{
-			"A": "certain A → A", "B": "possible B → B", "C": "possible C → C", "D": "none "}},
+			"A": "certain A → B → C → A", "B": "possible B → C → B", "C": "possible C → C", "D": "none "}},
 		{"client's id, distinct hosts", distinct, false, true, 3, map[string]string{
 			"A": "certain A → B → C → A", "B": "certain B → C → B", "C": "certain C → C", "D": "none "}},
 		{"client's id, one host", oneHost, false, false, 0, map[string]string{
-			"A": "possible A → A", "B": "possible B → B", "C": "possible C → C", "D": "none "}},
+			"A": "possible A → B → C → A", "B": "possible B → C → B", "C": "possible C → C", "D": "none "}},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {

@@ -41,6 +41,7 @@ var endReasons = []string{
 	"call_timeout",           // A call took longer than it may, and the client was told that in a way that makes it go.
 	"send_timeout",           // The client, or the daemon, took no bytes within send_timeout.
 	"idle_timeout",           // The client made no call within idle_timeout.
+	"circular",               // The client's endpoint waits for the call that it was going to make.
 }
 
 // circleCertainties are the values of the label certainty of circles_total.

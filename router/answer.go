@@ -36,6 +36,9 @@ func (s *Session) fail(now time.Duration, h *wire.Head) {
 		return
 	}
 	s.answer(now, &c)
+	if s.circle != nil { // there is nothing behind it
+		s.finish(now, ReasonCircular, backend.Served)
+	}
 }
 
 // answer gives the client an exception as the result of c.

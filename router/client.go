@@ -151,6 +151,9 @@ func (s *Session) look(now time.Duration, h *wire.Head, b []byte) Reason {
 			c.due = now + c.allowed
 		}
 	}
+	if s.circle != nil {
+		c.failure = s.circle
+	}
 	s.identify(h, b, &c)
 	s.next, s.looked = c, true
 	s.nest(now, h, &marks)

@@ -113,7 +113,10 @@ func (s *Session) connected(now time.Duration, h *wire.Head, payload []byte) {
 	}
 	if s.route.Mode == ModeCall {
 		s.pooled = &pooled{objectKey: balance.KeyString(q.Object)}
-		s.joinPool(h)
+		s.joinPool(now, h)
+		return
+	}
+	if s.forestalled(now, h) {
 		return
 	}
 	s.acquire()

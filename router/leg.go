@@ -94,6 +94,13 @@ func (s *Session) replyData(now time.Duration, b []byte) (t Taken) {
 					return Taken{Consumed: len(b)}
 				}
 			}
+			if err == nil && s.remembers(&h) {
+				if int64(len(rest)) < h.Len() {
+					t.Need = int(h.Len())
+					break
+				}
+				s.route.welcomes.keep(s.greeting, &h, rest[:h.Len()])
+			}
 			if err == nil && s.ownPong(&h) { // nothing can be before it
 				if int64(len(rest)) < h.Len() {
 					return Taken{Need: int(h.Len())}
@@ -267,7 +274,9 @@ func (s *Session) rested(now time.Duration) {
 	if s.pooled != nil {
 		s.restedPooled(now)
 	} else {
-		s.lease.Busy(s.calls.len() > 0)
+		if s.lease != nil {
+			s.lease.Busy(s.calls.len() > 0)
+		}
 		s.resume()
 	}
 	if idle := s.times.Idle; idle > 0 && !s.looked {

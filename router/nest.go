@@ -30,12 +30,8 @@ func (s *Session) nest(now time.Duration, h *wire.Head, marks *wire.Marks) {
 		s.origin, s.parents = inflight.Origin{}, inflight.Parents{}
 		return
 	}
-	s.origin = inflight.Origin{Correlation: c.correlation, Made: c.made, Source: s.source}
-	if marks.Chain != nil {
-		if chain, err := inflight.ParseChain(marks.Chain); err == nil {
-			s.origin.Chain = chain
-		}
-	}
+	marks.Correlation = c.correlation
+	s.origin = s.originOf(marks, c.made)
 	s.parents = s.env.Graph.Look(s.origin)
 	c.child = s.parents.Nested()
 	if !s.parents.Certain() || c.oneway(h) {
@@ -53,6 +49,17 @@ func (s *Session) nest(now time.Duration, h *wire.Head, marks *wire.Marks) {
 	if depth := s.parents.Depth() + 1; policy.MaxDepth > 0 && depth > policy.MaxDepth {
 		c.failure = fmt.Errorf("%w: %d, of %d that are allowed", ErrTooDeep, depth, policy.MaxDepth)
 	}
+}
+
+// originOf is where a message with these marks comes from.
+func (s *Session) originOf(marks *wire.Marks, made bool) inflight.Origin {
+	o := inflight.Origin{Correlation: marks.Correlation, Made: made, Source: s.source}
+	if marks.Chain != nil {
+		if chain, err := inflight.ParseChain(marks.Chain); err == nil {
+			o.Chain = chain
+		}
+	}
+	return o
 }
 
 // join puts the client's next request, for which there is a lease, into the graph.
@@ -95,25 +102,10 @@ func (s *Session) rejects(now time.Duration, circle inflight.Circle, kind inflig
 		}
 	}
 	s.foundCircle(now, circle, certain, rejected)
+	if rejected {
+		s.next.failure = fmt.Errorf("%w: %s", ErrCircular, circle)
+	}
 	return rejected
-}
-
-// waitsForItself reports whether the client's next request would wait for an endpoint
-// that only the calls have which wait for it. It has failed then.
-func (s *Session) waitsForItself(c *call, h *wire.Head) bool {
-	if s.route.Policy.Circular == CircularAllow || !s.parents.Certain() || c.oneway(h) {
-		return false
-	}
-	at, ok := s.route.Cluster.Exhausted(s.attempt, s.parents.Holding)
-	if !ok {
-		return false
-	}
-	circle, kind := s.parents.Circle(inflight.Node{Name: at})
-	if kind != inflight.Certain {
-		return false
-	}
-	s.foundCircle(c.began, circle, true, true)
-	return true
 }
 
 // foundCircle counts a circle, and tells of it. With an id of its own a program's
@@ -124,9 +116,6 @@ func (s *Session) foundCircle(now time.Duration, circle inflight.Circle, certain
 		s.env.Graph.Report(circle, inflight.Certain, now, rejected)
 	}
 	s.observer.Circle(FoundCircle{Circle: circle, Certain: certain, Rejected: rejected})
-	if rejected {
-		s.next.failure = fmt.Errorf("%w: %s", ErrCircular, circle)
-	}
 }
 
 // failedUnsent notes that the client's next request, which is not sent, has failed:

@@ -41,7 +41,7 @@ type pooled struct {
 
 // joinPool is the beginning of mode call: the CONNECT is answered with what a
 // daemon said to an equal one, or goes to a daemon.
-func (s *Session) joinPool(h *wire.Head) {
+func (s *Session) joinPool(now time.Duration, h *wire.Head) {
 	c := s.route.Cluster
 	s.pooled.handshake = c.Join(h, s.greeting.message)
 	s.attempt.Handshake = s.pooled.handshake
@@ -49,6 +49,9 @@ func (s *Session) joinPool(h *wire.Head) {
 		if answer := c.Greet(s.attempt); answer != nil && s.answerAsBefore(answer) {
 			return
 		}
+	}
+	if s.forestalled(now, h) {
+		return
 	}
 	s.attempt.Connect = s.greeting.message
 	s.acquire()
@@ -152,7 +155,7 @@ func (s *Session) readyPooled(now time.Duration, h *wire.Head, message []byte) b
 		}
 	case !s.atRest():
 		return false
-	case s.lease == nil && !s.lend(h, message, c):
+	case s.lease == nil && !s.lend(now, h, message, c):
 		return false
 	}
 	p.idleBy = 0
@@ -165,7 +168,7 @@ func (s *Session) readyPooled(now time.Duration, h *wire.Head, message []byte) b
 }
 
 // lend takes a lease that is to be had at once, or asks for one.
-func (s *Session) lend(h *wire.Head, message []byte, c *call) bool {
+func (s *Session) lend(now time.Duration, h *wire.Head, message []byte, c *call) bool {
 	a := s.attempt
 	a.Again()
 	a.Nested = c.nested() // see docs/configuration.md, nested_reserve
@@ -185,7 +188,7 @@ func (s *Session) lend(h *wire.Head, message []byte, c *call) bool {
 		return true
 	}
 	s.summary.Endpoint = "" // of this call none is known yet
-	if s.waitsForItself(c, h) {
+	if s.waitsForItself(now, c, h) {
 		s.leg = 0
 		return false
 	}

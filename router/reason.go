@@ -19,6 +19,7 @@ const (
 	ReasonCallTimeout   Reason = "call_timeout"
 	ReasonSendTimeout   Reason = "send_timeout"
 	ReasonIdleTimeout   Reason = "idle_timeout"
+	ReasonCircular      Reason = "circular"
 
 	// Rejected input and limits.
 	ReasonNotPyro          Reason = "not_pyro"

@@ -52,6 +52,7 @@ type Session struct {
 	looked   bool // once enough of it has been here
 	origin   inflight.Origin
 	parents  inflight.Parents // of next
+	circle   error            // why the client was not connected to its endpoint, and its call fails
 	marked   []byte           // memory for its header and annotations
 	dropLeft int64            // of a request that is not sent on: bytes still to be dropped
 

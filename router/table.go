@@ -30,6 +30,8 @@ type Route struct {
 	Timeouts Timeouts // beside the listener's; the zero value is no time at all
 	Policy   Policy
 
+	welcomes *welcomes // made by NewTable
+
 	// The rest is for mode call.
 
 	// Idempotent: any call may be sent again after its bytes had reached an
@@ -80,7 +82,14 @@ type Table struct {
 }
 
 // NewTable makes a table of routes, which the caller no longer changes.
-func NewTable(routes []*Route) *Table { return &Table{routes: routes} }
+func NewTable(routes []*Route) *Table {
+	for _, r := range routes {
+		if r.welcomes == nil {
+			r.welcomes = new(welcomes)
+		}
+	}
+	return &Table{routes: routes}
+}
 
 // Find returns the first route that matches, nil where none does.
 func (t *Table) Find(q *Request) *Route {
