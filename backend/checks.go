@@ -30,7 +30,7 @@ func (c *Cluster) startChecks(e *Endpoint) {
 // firstWithin is in which time all endpoints are asked first, unless they are many:
 // each of them gets firstEach.
 const (
-	firstWithin = time.Second
+	firstWithin = 100 * time.Millisecond
 	firstEach   = 10 * time.Millisecond
 )
 
