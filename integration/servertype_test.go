@@ -27,7 +27,7 @@ func TestServerType(t *testing.T) {
 			d := startConfigured(t, yaml)
 			deadline := time.Now().Add(patience)
 			for {
-				got := serverTypes(t, d)
+				got := serverTypes(t, d, "all")
 				if fmt.Sprint(got) == fmt.Sprint(want) {
 					break
 				}
@@ -40,9 +40,9 @@ func TestServerType(t *testing.T) {
 	}
 }
 
-func serverTypes(t *testing.T, d *running) map[string]string {
+func serverTypes(t *testing.T, d *running, cluster string) map[string]string {
 	t.Helper()
-	resp, err := http.Get("http://" + d.admin + "/api/clusters/all")
+	resp, err := http.Get("http://" + d.admin + "/api/clusters/" + cluster)
 	if err != nil {
 		t.Fatal(err)
 	}

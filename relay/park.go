@@ -81,7 +81,7 @@ func (d *driver) visit() {
 	if idle {
 		d.listener.server.wheel.set(&d.timer, d.session.Deadline()) // of its idle time
 	} else {
-		d.listener.server.wheel.set(&d.timer, d.listener.server.now()+visitAfter)
+		d.setWheel(d.listener.server.now())
 	}
 	leg, calls, paused := d.leg, d.calls(), d.paused
 	d.mu.Unlock()

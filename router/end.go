@@ -123,6 +123,9 @@ func (s *Session) Tick(now time.Duration) {
 	if s.expire(now) {
 		return
 	}
+	if s.excuseBy != 0 && now >= s.excuseBy {
+		s.excuse()
+	}
 	if s.quietBy != 0 && now >= s.quietBy {
 		s.rushed(now)
 	}

@@ -65,6 +65,9 @@ func (s *Session) forestalled(now time.Duration, h *wire.Head) bool {
 	}
 	s.origin = s.originOf(&marks, false)
 	s.parents = s.env.Graph.Look(s.origin)
+	if due := s.parents.Due(); s.parents.Certain() && due != 0 {
+		s.excuseBy = max(due-s.route.Policy.Margin, 1)
+	}
 	circle, ok := s.blocked(&s.parents)
 	if !ok {
 		return false
@@ -79,6 +82,15 @@ func (s *Session) forestalled(now time.Duration, h *wire.Head) bool {
 	s.refuse(now, ReasonCircular, refusal{answersConnect: true, text: fmt.Sprintf("pyro-dispatch: %v (route %s, cluster %s, correlation id %s)",
 		s.circle, s.route.Name, s.route.Cluster.Name(), uuid.UUID(marks.Correlation))})
 	return true
+}
+
+// excuse: the calls further up are about to run out of time, and their endpoints are
+// not to blame: they wait for the answer to this client's CONNECT.
+func (s *Session) excuse() {
+	s.excuseBy = 0
+	if s.greeting != nil && (s.state == inAcquiring || s.state == inGreeting) {
+		s.failedUnsent()
+	}
 }
 
 // remembers reports whether an answer to the CONNECT, with header h, is kept for

@@ -181,7 +181,7 @@ func (s *Session) nextReply(h *wire.Head) error {
 func (s *Session) answered(h *wire.Head) {
 	s.lease.Answered(h.Dialect)
 	s.summary.Endpoint = s.lease.Endpoint.Address.String()
-	s.greeting, s.attempt = nil, nil
+	s.greeting, s.attempt, s.excuseBy = nil, nil, 0
 }
 
 func (s *Session) expects(t wire.Type) bool {

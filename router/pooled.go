@@ -83,7 +83,7 @@ func (s *Session) answerAsBefore(stored []byte) bool {
 // welcome sends the client a CONNECTOK.
 func (s *Session) welcome(answer []byte) {
 	s.state = inOpen
-	s.greeting, s.attempt.Connect = nil, nil
+	s.greeting, s.attempt.Connect, s.excuseBy = nil, nil, 0
 	s.summary.ReplyBytes += int64(len(answer))
 	s.route.Calls.Reply(int64(len(answer)))
 	s.tell(answer)

@@ -56,10 +56,11 @@ type Session struct {
 	marked   []byte           // memory for its header and annotations
 	dropLeft int64            // of a request that is not sent on: bytes still to be dropped
 
-	times   Timeouts      // in force for the client
-	quietBy time.Duration // when a client without a call is closed; 0: never
-	lateBy  time.Duration // when late replies are waited for no longer; 0: there are none
-	python2 bool          // the client's, as far as can be told
+	times    Timeouts      // in force for the client
+	quietBy  time.Duration // when a client without a call is closed; 0: never
+	excuseBy time.Duration // when calls further up are to know that their endpoints wait for a CONNECT
+	lateBy   time.Duration // when late replies are waited for no longer; 0: there are none
+	python2  bool          // the client's, as far as can be told
 
 	leg     Port // the live leg, or the one being acquired; 0: none yet
 	lastLeg Port
@@ -221,6 +222,7 @@ func (s *Session) Deadline() time.Duration {
 	due := sooner(s.deadline, s.callDue())
 	due = sooner(due, s.quietBy)
 	due = sooner(due, s.lateBy)
+	due = sooner(due, s.excuseBy)
 	if k := s.pooled; k != nil {
 		due = sooner(due, k.idleBy)
 	}

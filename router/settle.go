@@ -64,7 +64,7 @@ func (s *Session) settle(now time.Duration, r Reason, o backend.Outcome) {
 		s.summary.Reason = r
 	}
 	outcome := failedAs(r)
-	s.looked, s.quietBy, s.lateBy = false, 0, 0
+	s.looked, s.quietBy, s.lateBy, s.excuseBy = false, 0, 0, 0
 	if s.calls.late() > 0 && o == backend.Served {
 		o = backend.Abandoned // the daemon is at work for nobody
 	}
