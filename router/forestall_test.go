@@ -1,0 +1,86 @@
+package router_test
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/pyro-dispatch/pyro-dispatch/backend"
+	"github.com/pyro-dispatch/pyro-dispatch/inflight"
+	"github.com/pyro-dispatch/pyro-dispatch/pyrotest"
+	"github.com/pyro-dispatch/pyro-dispatch/router"
+	"github.com/pyro-dispatch/pyro-dispatch/wire"
+)
+
+// forestall makes a parent whose call has the only connection that its endpoint may
+// have, and a client of that call's method that has said nothing yet.
+func forestall(t *testing.T, d wire.Dialect, pooled bool) family {
+	full := func(c *backend.Config) { c.MaxConnections, c.Queue = 1, 10 }
+	w := newWorld(1)
+	if pooled {
+		w = newPool(1, full)
+	} else {
+		w.alter = full
+		w = w.again()
+	}
+	w.route.Policy.Preserve = false
+	w.route.Timeouts.Call = callTime
+	w.env.Graph = inflight.New(100)
+	f := family{m: messages{d}}
+	f.parent = opens(t, w, f.m)
+	f.parent.says(f.m.invoke())
+	if f.parent.session.State() == router.Acquiring {
+		f.parent.connects()
+	}
+	f.child = newHarness(t, w)
+	f.id, _ = lastRequest(t, f.parent).Correlation()
+	return f
+}
+
+// TestForestalled: a client whose CONNECT would wait for the call that it is made for
+// is answered as the daemon answered an equal one, and its call with the circle.
+func TestForestalled(t *testing.T) {
+	inBothModes(t, func(t *testing.T, d wire.Dialect, pooled bool) {
+		f := forestall(t, d, pooled)
+		f.child.says(handshakeOf(f, false).Bytes())
+		if m := toldLast(t, f.child); m.Head.Type != wire.ConnectOK {
+			t.Fatalf("told %+v %q", m.Head, m.Data)
+		}
+		f.child.says(f.m.message(wire.Invoke, 10).WithCorrelation(f.id).Bytes())
+		at := endpoint(1).Addr
+		if m := toldLast(t, f.child); !m.Head.Has(wire.Exception) || !strings.Contains(string(m.Data), "errors.PyroError") ||
+			!strings.Contains(string(m.Data), "circular call: "+at+" → "+at) {
+			t.Errorf("told %+v %q", m.Head, m.Data)
+		}
+		if got := f.child.circles; len(got) != 1 || !got[0].Rejected {
+			t.Errorf("found %+v", got)
+		}
+		f.parent.answers(f.m.result())
+		f.finish()
+	})
+}
+
+// TestForestalledUnknown: where no daemon has answered an equal CONNECT, it is refused.
+func TestForestalledUnknown(t *testing.T) {
+	inBothModes(t, func(t *testing.T, d wire.Dialect, pooled bool) {
+		f := forestall(t, d, pooled)
+		f.child.says(handshakeOf(f, true).Bytes())
+		m := toldLast(t, f.child)
+		if m.Head.Type != wire.ConnectFail || !strings.Contains(string(m.Data), "circular call: ") {
+			t.Errorf("told %+v %q", m.Head, m.Data)
+		}
+		if got := f.child.session.Summary().Reason; got != router.ReasonCircular {
+			t.Errorf("ended by %s", got)
+		}
+		f.parent.answers(f.m.result())
+		f.finish()
+	})
+}
+
+// handshakeOf is the family's CONNECT with the parent's id, or another one.
+func handshakeOf(f family, other bool) pyrotest.Message {
+	m := f.m.handshake()
+	if other {
+		m.Chunks = append(m.Chunks, wire.Chunk{ID: [4]byte{'U', 'S', 'E', 'R'}, Value: []byte("x")})
+	}
+	return m.WithCorrelation(f.id)
+}
