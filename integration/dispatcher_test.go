@@ -50,6 +50,9 @@ func startConfigured(t *testing.T, yaml string) *running {
 func runDispatcher(t *testing.T, binary string, args ...string) *running {
 	t.Helper()
 	cmd := exec.Command(binary, append([]string{"run", "--log-level", "info", "--log-format", "json"}, args...)...)
+	if _, set := os.LookupEnv("DISPATCH_CORRELATION"); !set {
+		cmd.Env = append(os.Environ(), "DISPATCH_CORRELATION=preserve") // byte for byte
+	}
 	d := &running{}
 	t.Cleanup(func() { d.check(t) }) // after the process has left: cleanups run last in, first out
 	d.process = startProcess(t, "dispatcher", cmd, func(p *process) { p.signal(t, syscall.SIGTERM) })

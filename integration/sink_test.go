@@ -127,6 +127,15 @@ func (s *sinkDaemon) serve(conn net.Conn, ended <-chan struct{}) error {
 			}
 			continue
 		}
+		if h.Seq == 0x5050 { // the dispatcher asks what kind of server this is
+			if _, err := io.CopyN(io.Discard, conn, int64(h.Data)); err != nil {
+				return err
+			}
+			if _, err := conn.Write(header5(msgResult, json5, 0, uint16(h.Seq), 0, 0)); err != nil {
+				return err
+			}
+			continue
+		}
 		select {
 		case <-s.resume:
 		case <-ended:

@@ -61,6 +61,7 @@ func startTiers(t *testing.T, lib, servertype, settings, mode string, names ...s
 // TestCircles has A call B, B call C and C call A: daemons with threads serve that, and of
 // multiplexing ones the root learns at once which circle it was.
 func TestCircles(t *testing.T) {
+	t.Setenv("DISPATCH_CORRELATION", "generate")
 	for _, lib := range []string{"pyro4", "pyro5"} {
 		for _, mode := range []string{"session", "call"} {
 			for _, servertype := range []string{"thread", "multiplex"} {
@@ -96,6 +97,7 @@ func TestCircles(t *testing.T) {
 // TestLateCalls has calls take too long in every serializer: each is raised as the class that
 // was asked for, keeps or drops the connection as that class does, and disturbs no other call.
 func TestLateCalls(t *testing.T) {
+	t.Setenv("DISPATCH_CORRELATION", "generate")
 	for lib, serializers := range map[string][]string{
 		"pyro4": {"serpent", "json", "marshal", "pickle", "dill", "msgpack", "cloudpickle"},
 		"pyro5": {"serpent", "json", "marshal", "msgpack"},
@@ -157,6 +159,7 @@ func lateCall(t *testing.T, lib, location, serializer, nested string) (got late)
 // innermost call fails first, every tier hears of it, only the frozen one is blamed, and one
 // trace tells it all.
 func TestFrozenTier(t *testing.T) {
+	t.Setenv("DISPATCH_CORRELATION", "generate")
 	for _, lib := range []string{"pyro4", "pyro5"} {
 		for _, mode := range []string{"session", "call"} {
 			t.Run(lib+"/"+mode, func(t *testing.T) {

@@ -94,11 +94,7 @@ func (s *Session) replyData(now time.Duration, b []byte) (t Taken) {
 					return Taken{Consumed: len(b)}
 				}
 			}
-			if err == nil && s.remembers(&h) {
-				if int64(len(rest)) < h.Len() {
-					t.Need = int(h.Len())
-					break
-				}
+			if err == nil && int64(len(rest)) >= h.Len() && s.remembers(&h) { // nearly always all of it is here
 				s.route.welcomes.keep(s.greeting, &h, rest[:h.Len()])
 			}
 			if err == nil && s.ownPong(&h) { // nothing can be before it
