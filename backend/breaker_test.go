@@ -68,6 +68,8 @@ func TestBreakerOutcomes(t *testing.T) {
 		{Unanswered, false, true, false},
 		{Broken, false, true, false},
 		{Garbled, false, true, false},
+		{TimedOut, false, true, false},
+		{Excused, false, false, false},
 		{Broken, true, false, true}, // the answer is a success each time
 	}
 	for _, test := range tests {
