@@ -57,13 +57,13 @@ func (c *Cluster) inquire(ctx context.Context, e *Endpoint) {
 		case <-timer.C:
 		case <-e.kick:
 		}
-		if asks, dialect := c.toAsk(e); asks {
+		if asks, dialect, life := c.toAsk(e); asks {
 			r := c.probe(ctx, e, dialect, true)
 			if r.Finding == health.OtherDialect {
 				r = c.probe(ctx, e, r.Dialect, true)
 			}
 			c.lock()
-			e.said(r)
+			e.said(r, life)
 			c.unlock()
 		}
 		timer.Reset(health.Jitter(askEvery, rand.Float64()))
@@ -71,9 +71,11 @@ func (c *Cluster) inquire(ctx context.Context, e *Endpoint) {
 }
 
 // wonder has e, which has just answered somebody, asked at once what kind of server it
-// is, if it has not said so.
+// is, if it has not said so. That is done once in a life: a daemon that never says it
+// would be checked with each client that comes.
 func (c *Cluster) wonder(e *Endpoint) {
-	if c.cfg.Health.AskServer && !e.asked {
+	if c.cfg.Health.AskServer && !e.asked && !e.wondered {
+		e.wondered = true
 		select {
 		case e.kick <- struct{}{}:
 		default:
@@ -81,23 +83,24 @@ func (c *Cluster) wonder(e *Endpoint) {
 	}
 }
 
-// toAsk reports whether e is to be asked what kind of server it is, and in which
-// dialect it is asked anything.
-func (c *Cluster) toAsk(e *Endpoint) (asks bool, d wire.Dialect) {
+// toAsk reports whether e is to be asked what kind of server it is, in which dialect
+// it is asked anything, and in which of its lives.
+func (c *Cluster) toAsk(e *Endpoint) (asks bool, d wire.Dialect, life int) {
 	c.lock()
 	defer c.unlock()
 	if d = e.dialect(); d == 0 {
 		d = wire.V502
 	}
-	return c.cfg.Health.AskServer && !e.asked, d
+	return c.cfg.Health.AskServer && !e.asked, d, e.lives
 }
 
-// said notes what kind of server e said it is, and in which dialect.
-func (e *Endpoint) said(r health.Result) {
+// said notes what kind of server e said it is, and in which dialect. Where another life
+// has begun since it was asked, it was another daemon that said so.
+func (e *Endpoint) said(r health.Result, life int) {
 	if r.Dialect != 0 {
 		e.learn(r.Dialect)
 	}
-	if r.Answered {
+	if r.Answered && life == e.lives {
 		e.asked = true
 		e.server.Store(uint32(r.Server))
 	}
@@ -123,7 +126,7 @@ func (c *Cluster) check(ctx context.Context, e *Endpoint) {
 // checkOnce makes one check, in the endpoint's dialect. Where that is not known,
 // or has changed, the answer tells it, and the endpoint is asked again.
 func (c *Cluster) checkOnce(ctx context.Context, e *Endpoint) {
-	asks, dialect := c.toAsk(e)
+	asks, dialect, life := c.toAsk(e)
 	began := time.Now()
 	r := c.probe(ctx, e, dialect, asks)
 	if r.Finding == health.OtherDialect {
@@ -138,7 +141,7 @@ func (c *Cluster) checkOnce(ctx context.Context, e *Endpoint) {
 	if ctx.Err() != nil {
 		return
 	}
-	c.checked(e, r, began)
+	c.checked(e, r, life, began)
 }
 
 // probe dials e and asks it.
@@ -163,8 +166,8 @@ func (c *Cluster) probe(ctx context.Context, e *Endpoint, d wire.Dialect, asks b
 	}.Run(conn)
 }
 
-// checked takes the result of a check into account.
-func (c *Cluster) checked(e *Endpoint, r health.Result, began time.Time) {
+// checked takes the result of a check into account, which was made in one of e's lives.
+func (c *Cluster) checked(e *Endpoint, r health.Result, life int, began time.Time) {
 	c.lock()
 	defer c.unlock()
 	if e.gone {
@@ -172,7 +175,7 @@ func (c *Cluster) checked(e *Endpoint, r health.Result, began time.Time) {
 	}
 	e.metrics.Checked(r.Finding.String(), time.Since(began).Seconds())
 	if r.Finding != health.OtherDialect {
-		e.said(r)
+		e.said(r, life)
 	}
 	verdict := r.Finding.Verdict(e.working(began), c.cfg.Health.Object != "")
 	if !e.judge.Observe(verdict) {

@@ -52,6 +52,7 @@ type Endpoint struct {
 	released bool // it is in the cluster's list of that name
 	lives    int  // how often it may have become another daemon
 	asked    bool // it has said what kind of server it is, in this life
+	wondered bool // a client has had it asked, in this life
 	drained  bool // the operator wants nothing new sent to it
 	judge    *health.Judge
 	outlier  *health.Outlier
@@ -129,7 +130,7 @@ func (e *Endpoint) forget() {
 // another: it may be another daemon from now on.
 func (e *Endpoint) another() {
 	e.lives++
-	e.asked = false
+	e.asked, e.wondered = false, false
 	e.server.Store(uint32(health.UnknownServer))
 }
 
