@@ -13,7 +13,7 @@ import (
 
 const ownFile = "testdata/own.json"
 
-// ownRow is a CONNECT, a PING or an exception of ours, and what Pyro's own
+// ownRow is a CONNECT, a PING, a call or an exception of ours, and what Pyro's own
 // receiving side and serializer read in it. `go test -update` writes the message,
 // generate.py the rest.
 type ownRow struct {
@@ -31,6 +31,7 @@ type ownRead struct {
 	Correlation  string            `json:"correlation"`
 	Data         string            `json:"data"`  // a PING's
 	Dict         map[string]string `json:"dict"`  // a CONNECT's
+	Call         []string          `json:"call"`  // an INVOKE's object and method; it has no arguments
 	Class        string            `json:"class"` // an exception's
 	Args         []string          `json:"args"`
 }
@@ -69,6 +70,13 @@ func ownCases() []ownCase {
 				cases = append(cases, ownCase{fmt.Sprintf("%v %v %s", d, s, name), d, message, want})
 			}
 			add("PING", AppendPing(nil, d, s, 0x5049), ownRead{Type: "PING", Seq: 0x5049, Data: "ping"})
+			if s == Serpent || s == JSON || s == Marshal || s == Msgpack {
+				for _, text := range ownTexts {
+					i := Invocation{Dialect: d, Serializer: s, Seq: 0x5050, Object: text.give, Method: "info " + text.give}
+					add("INVOKE "+text.name, AppendInvoke(nil, i),
+						ownRead{Type: "INVOKE", Seq: i.Seq, Call: []string{text.want, "info " + text.want}})
+				}
+			}
 			for i, text := range ownTexts {
 				if text.name == "arrows" && d == V48 && s == Pickle {
 					// A failure on Python 2 is another, in ASCII.
@@ -103,7 +111,7 @@ func ownCases() []ownCase {
 	return cases
 }
 
-// TestOwn: the bytes of our CONNECTs, PINGs and exceptions are those that Pyro has
+// TestOwn: the bytes of our CONNECTs, PINGs, calls and exceptions are those that Pyro has
 // read, and it read in them what we meant.
 func TestOwn(t *testing.T) {
 	cases := ownCases()
@@ -154,6 +162,7 @@ func TestOwnAppends(t *testing.T) {
 	for name, appendTo := range map[string]func(dst []byte) []byte{
 		"CONNECT": func(dst []byte) []byte { return AppendConnect(dst, Greeting{Dialect: V502, Serializer: JSON}) },
 		"PING":    func(dst []byte) []byte { return AppendPing(dst, V48, Marshal, 7) },
+		"INVOKE":  func(dst []byte) []byte { return AppendInvoke(dst, Invocation{Dialect: V502, Serializer: Marshal}) },
 		"failure": func(dst []byte) []byte { return AppendFailure(dst, Failure{Dialect: V48, Serializer: Pickle}) },
 	} {
 		if got, want := appendTo(bytes.Clone(before)), append(bytes.Clone(before), appendTo(nil)...); !bytes.Equal(got, want) {

@@ -9,7 +9,7 @@ integration/venv.sh). Three files come out:
 golden.json    messages encoded by Pyro's own classes, with what was asked for
 refusals.json  the dispatcher's CONNECTFAILs, which the Go test wrote there,
                each with what Pyro reads in it
-own.json       the same of its CONNECTs, PINGs and exceptions
+own.json       the same of its CONNECTs, PINGs, calls and exceptions
 """
 import json
 import os
@@ -136,6 +136,12 @@ def deserialize(protocol, msg):
     return Pyro5.serializers.serializers_by_id[msg.serializer_id].loads(msg.data)
 
 
+def deserialize_call(protocol, msg):
+    if protocol == 48:
+        return Pyro4.util.get_serializer_by_id(msg.serializer_id).deserializeCall(msg.data)
+    return Pyro5.serializers.serializers_by_id[msg.serializer_id].loadsCall(msg.data)
+
+
 def read(protocol, message):
     """What the library makes of a refusal."""
     msg, correlation = receive(protocol, message)
@@ -147,13 +153,18 @@ def read(protocol, message):
 
 def read_own(protocol, message):
     """What the library makes of another message of the dispatcher's: the strings of
-    a dict or an exception, and the exception's class."""
+    a dict, a call or an exception, and the exception's class."""
     msg, correlation = receive(protocol, message)
     row = {"type": TYPES[msg.type - 1], "serializer_id": msg.serializer_id, "seq": msg.seq,
            "flags": sorted(name for name, bit in FLAGS[protocol].items() if msg.flags & bit),
            "correlation": correlation}
     if msg.type == Pyro5.protocol.MSG_PING:
         row["data"] = bytes(msg.data).decode("ascii")
+        return row
+    if msg.type == Pyro5.protocol.MSG_INVOKE:
+        obj, method, args, kwargs = deserialize_call(protocol, msg)
+        assert not args and isinstance(args, (tuple, list)) and kwargs == {}, (args, kwargs)
+        row["call"] = [obj, method]
         return row
     value = deserialize(protocol, msg)
     if isinstance(value, dict):
