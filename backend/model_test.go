@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -23,6 +24,8 @@ type world struct {
 	t       *testing.T
 	daemons map[string]*fate
 	clients []*actor
+
+	ended, gone atomic.Int64 // leases, and those of which the daemon has let go
 }
 
 // fate is a daemon, and what becomes of it.
@@ -52,7 +55,7 @@ func newWorld(t *testing.T) *world {
 	cfg.CloseOnDown, cfg.SlowStart, cfg.PanicThreshold, cfg.MaxEjected = true, 5*time.Second, 25, 50
 	cfg.Breaker = BreakerConfig{ConsecutiveFailures: 3, FailureRatio: 50, MinimumCalls: 10, Window: 10 * time.Second, Open: 2 * time.Second, Probes: 1}
 	cfg.Outlier = health.OutlierConfig{ConsecutiveFailures: 4, Window: 10 * time.Second, Ejection: 3 * time.Second, MaxEjection: 10 * time.Second}
-	cfg.Health = HealthConfig{Interval: 4 * time.Second, Timeout: time.Second, Rise: 1, Fall: 2, Serializer: wire.Serpent}
+	cfg.Health = HealthConfig{Interval: 4 * time.Second, Timeout: time.Second, Rise: 1, Fall: 2, Serializer: wire.Serpent, AskServer: true}
 	w := &world{rig: newRigWith(cfg), t: t, daemons: make(map[string]*fate)}
 	for i, addr := range addrABCD {
 		f := &fate{held: make(chan struct{})}
@@ -115,16 +118,22 @@ func (w *world) end(a *actor, n int) {
 		return
 	}
 	a.lease = nil
+	w.ended.Add(1)
+	l.OnGone(func() { w.gone.Add(1) })
 	if a.session {
-		outcomes := []Outcome{Served, Cancelled, Refused, Saturated, OtherDialect, Unanswered, Broken, Garbled}
+		outcomes := []Outcome{Served, Cancelled, Refused, Saturated, OtherDialect, Unanswered, Broken, Garbled, TimedOut, Abandoned, Excused}
 		if n&1 == 0 {
 			l.Answered(a.a.Dialect)
 			l.Busy(n&2 == 0)
+			if n&4 == 0 {
+				l.Late()
+			}
+			adopt(l.Conn) // there is one who reads on
 		}
 		l.Done(outcomes[n>>1%len(outcomes)])
 		return
 	}
-	outcomes := []Outcome{Served, Cancelled, Resting, Doubtful, Abandoned, Spent, Torn, Broken, Garbled}
+	outcomes := []Outcome{Served, Cancelled, Resting, Doubtful, Abandoned, Spent, Torn, Broken, Garbled, TimedOut, Excused}
 	o := outcomes[n%len(outcomes)]
 	switch o {
 	case Resting:
@@ -136,7 +145,7 @@ func (w *world) end(a *actor, n int) {
 		if _, err := l.Conn.Write(wire.AppendPing(nil, a.d, wire.Serpent, 1)); err != nil {
 			o = Torn
 		}
-	case Abandoned:
+	case Abandoned, TimedOut:
 		l.Conn.Write(a.invoke().Bytes())
 	}
 	l.Done(o)
@@ -301,6 +310,9 @@ func (w *world) finish(stop func()) {
 	time.Sleep(time.Minute)
 	synctest.Wait()
 	w.wantQuiet(w.t)
+	if ended, gone := w.ended.Load(), w.gone.Load(); ended != gone {
+		w.t.Errorf("%d leases, of which the daemons have let go of %d", ended, gone)
+	}
 	w.SetMembers(0, nil)
 	w.wantMembers(w.t, "in the end", map[string]string{})
 	if len(w.handshakes) > 0 || len(w.warming) > 0 {
