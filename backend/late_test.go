@@ -3,6 +3,7 @@ package backend
 import (
 	"fmt"
 	"net/netip"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -178,21 +179,21 @@ func TestNoGhosts(t *testing.T) {
 				signal := make(chan struct{})
 				d := r.daemon(t, addrA, &pyrotest.Daemon{OnInvoke: pyrotest.AfterSignal(signal, pyrotest.Echo)})
 				l := r.working(t, test.pooled, test.read)
-				gone := 0
-				l.OnGone(func() { gone++ })
+				var gone atomic.Int32
+				l.OnGone(func() { gone.Add(1) })
 				if test.dead {
 					d.Conns()[len(d.Conns())-1].Reset()
 					synctest.Wait()
 				}
 				l.Done(TimedOut)
 				r.states(t, "given up", 0, 0, 0, 0)
-				if gone != 1 {
-					t.Errorf("%d were told that it is gone", gone)
+				if n := gone.Load(); n != 1 {
+					t.Errorf("told %d times that it is gone", n)
 				}
 				close(signal)
 				synctest.Wait()
-				if n := d.Open(); n != 0 || gone != 1 {
-					t.Errorf("in the end %d connections are open, and %d were told", n, gone)
+				if n, told := d.Open(), gone.Load(); n != 0 || told != 1 {
+					t.Errorf("in the end %d connections are open, and it was told %d times", n, told)
 				}
 			})
 		})
@@ -214,18 +215,18 @@ func TestOnGone(t *testing.T) {
 					signal := make(chan struct{})
 					r.daemon(t, addrA, &pyrotest.Daemon{OnInvoke: pyrotest.AfterSignal(signal, pyrotest.Echo)})
 					l := r.working(t, pooled, true)
-					var told [2]int
+					var told [2]atomic.Int32
 					for i := range told {
 						l.OnGone(func() {
 							r.Status() // it is not under the lock
-							told[i]++
+							told[i].Add(1)
 						})
 					}
-					want := func(when string, want int) {
+					want := func(when string, want int32) {
 						t.Helper()
 						synctest.Wait()
-						if told != [2]int{want, want} {
-							t.Errorf("%d, pooled %v: %s: they were told %v times, want %d", o, pooled, when, told, want)
+						if a, b := told[0].Load(), told[1].Load(); a != want || b != want {
+							t.Errorf("%d, pooled %v: %s: they were told %d and %d times, want %d", o, pooled, when, a, b, want)
 						}
 					}
 					want("before the end", 0)
