@@ -199,5 +199,5 @@ func (s *Session) rushed(now time.Duration) {
 // tooLate: a late reply has not come, and is waited for no longer.
 func (s *Session) tooLate(now time.Duration) {
 	s.lateBy = 0
-	s.finish(now, ReasonCallTimeout, backend.TimedOut)
+	s.finish(now, ReasonCallTimeout, backend.Abandoned) // the endpoint was judged when the call was given up
 }
