@@ -5,6 +5,8 @@ one, by its id. Every proxy has a thread of its own, so calls on different proxi
     {"id": 2, "proxy": "a", "op": "call", "method": "add", "args": [1, 2]}
     {"id": 3, "proxy": "a", "op": "record", "prefix": "run/7/", "count": 20}
     {"id": 4, "proxy": "a", "op": "bind"}, "release"
+    {"id": 4, "proxy": "a", "op": "connected"}     whether the proxy believes that it is
+    {"id": 4, "proxy": "a", "op": "correlate"}     its calls bear a correlation id from now on
     {"id": 5, "proxy": "a", "op": "stream", "method": "count", "args": [10]}, then "next"
 """
 
@@ -14,6 +16,7 @@ import os
 import queue
 import sys
 import threading
+import uuid
 
 import pyrolib
 
@@ -56,6 +59,10 @@ def serve(lib, commands):
                 value = proxy._pyroBind()
             elif op == "release":
                 proxy._pyroRelease()
+            elif op == "connected":
+                value = proxy._pyroConnection is not None
+            elif op == "correlate":
+                lib.context.correlation_id = uuid.uuid4()
             elif op == "record":
                 value = record(proxy, command["prefix"], command["count"])
             answer(command, value=value)

@@ -15,6 +15,10 @@ import pyrolib
 
 def make_tier(lib, name, following):
     class Tier(object):
+        def __init__(self):
+            self.kept = None
+            self.heard = []
+
         @lib.expose
         def go(self, calls, location):
             """Calls the next tier, and that the one behind it, as many times as it is told.
@@ -23,6 +27,37 @@ def make_tier(lib, name, following):
                 return [name]
             with lib.Proxy("PYRO:%s@%s" % (following, location)) as proxy:
                 return [name] + list(proxy.go(calls - 1, location))
+
+        @lib.expose
+        def go_on(self, calls, location):
+            """The same with a connection that is kept, for one call at a time."""
+            if calls == 0:
+                return [name]
+            if self.kept is None:
+                self.kept = lib.Proxy("PYRO:%s@%s" % (following, location))
+            elif lib.name == "pyro5":
+                self.kept._pyroClaimOwnership()
+            began = time.monotonic()
+            try:
+                return [name] + list(self.kept.go_on(calls - 1, location))
+            except Exception as x:
+                self.heard.append({
+                    "class": type(x).__module__ + "." + type(x).__name__, "text": str(x),
+                    "seconds": time.monotonic() - began, "correlation": str(lib.context.correlation_id)})
+                raise
+
+        @lib.expose
+        def failures(self):
+            """What its calls to the next tier have failed with."""
+            return self.heard
+
+        @lib.expose
+        def hang_up(self):
+            """Gives up the connection that was kept."""
+            if self.kept is not None:
+                if lib.name == "pyro5":
+                    self.kept._pyroClaimOwnership()
+                self.kept._pyroRelease()
 
         @lib.expose
         def nap(self, seconds):
