@@ -1,6 +1,7 @@
 package integration
 
 import (
+	"fmt"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -39,6 +40,10 @@ func TestExampleCircular(t *testing.T) {
 					}
 					rejection := "circular call: " + strings.Join(circle, " → ")
 					circular(t, s, servertype, rejection, false)
+					action := map[string]string{"thread": "passed", "multiplex": "rejected"}[servertype]
+					if n := sumOfAction(s.d.metrics(t), action); n != 1 {
+						t.Errorf("%v circles were %s", n, action)
+					}
 					if lib == "pyro5" && servertype == "thread" && mode == "session" {
 						return // the servers' proxies belong to the threads that served the first client
 					}
@@ -76,6 +81,16 @@ func circular(t *testing.T, s *scene, servertype, rejection string, closed bool)
 	if got.Seconds > 10 { // of 20, after which the call would have ended anyway
 		t.Errorf("it took %v s to find the circle", got.Seconds)
 	}
+}
+
+// sumOfAction is the number of circles with which that was done.
+func sumOfAction(metrics map[string]float64, action string) (total float64) {
+	for name, n := range metrics {
+		if strings.HasPrefix(name, "pyro_dispatch_circles_total{") && strings.Contains(name, fmt.Sprintf("action=%q", action)) {
+			total += n
+		}
+	}
+	return total
 }
 
 // TestExampleDeadlock has a server call back a client that waits with its only proxy locked.
