@@ -21,10 +21,10 @@ func (c *Cluster) startChecks(e *Endpoint) {
 	ctx, stop := context.WithCancel(c.running)
 	e.stop = stop
 	if cfg.Interval == 0 {
-		c.tasks.Go(func() { c.inquire(ctx, e) })
+		c.tasks.Go(func() { c.every(ctx, e, askEvery, c.inquire) })
 		return
 	}
-	c.tasks.Go(func() { c.check(ctx, e) })
+	c.tasks.Go(func() { c.every(ctx, e, cfg.Interval, c.checkOnce) })
 }
 
 // firstWithin is in which time all endpoints are asked first, unless they are many:
@@ -46,28 +46,19 @@ func (c *Cluster) soon(most time.Duration) time.Duration {
 // so, where there are no health checks.
 const askEvery = 10 * time.Second
 
-// inquire asks e what kind of server it is, as often as it may have become another.
+// inquire asks e what kind of server it is, if it has not said so.
 func (c *Cluster) inquire(ctx context.Context, e *Endpoint) {
-	timer := time.NewTimer(c.soon(askEvery))
-	defer timer.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-timer.C:
-		case <-e.kick:
-		}
-		if asks, dialect, life := c.toAsk(e); asks {
-			r := c.probe(ctx, e, dialect, true)
-			if r.Finding == health.OtherDialect {
-				r = c.probe(ctx, e, r.Dialect, true)
-			}
-			c.lock()
-			e.said(r, life)
-			c.unlock()
-		}
-		timer.Reset(health.Jitter(askEvery, rand.Float64()))
+	asks, dialect, life := c.toAsk(e)
+	if !asks {
+		return
 	}
+	r := c.probe(ctx, e, dialect, true)
+	if r.Finding == health.OtherDialect {
+		r = c.probe(ctx, e, r.Dialect, true)
+	}
+	c.lock()
+	e.said(r, life)
+	c.unlock()
 }
 
 // wonder has e, which has just answered somebody, asked at once what kind of server it
@@ -106,9 +97,8 @@ func (e *Endpoint) said(r health.Result, life int) {
 	}
 }
 
-// check asks e how it is, again and again, until ctx ends.
-func (c *Cluster) check(ctx context.Context, e *Endpoint) {
-	interval := c.cfg.Health.Interval
+// every does something about e soon, and then again and again, until ctx ends.
+func (c *Cluster) every(ctx context.Context, e *Endpoint, interval time.Duration, do func(context.Context, *Endpoint)) {
 	timer := time.NewTimer(c.soon(interval))
 	defer timer.Stop()
 	for {
@@ -118,7 +108,7 @@ func (c *Cluster) check(ctx context.Context, e *Endpoint) {
 		case <-timer.C:
 		case <-e.kick:
 		}
-		c.checkOnce(ctx, e)
+		do(ctx, e)
 		timer.Reset(health.Jitter(interval, rand.Float64()))
 	}
 }

@@ -2,6 +2,7 @@ package integration
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 )
 
@@ -30,8 +31,14 @@ func TestLateReplies(t *testing.T) {
 							if class == "pyro" && !c.nested {
 								want, keeps = "Pyro"+lib[4:]+".errors.TimeoutError", false
 							}
-							if got := late[i].wait(t); got.Exception != want {
+							got := late[i].wait(t)
+							if got.Exception != want {
 								t.Errorf("%s: %+v, want %s", c.what, got, want)
+							}
+							for _, part := range []string{"route default", server.backend(), "correlation id "} {
+								if !strings.Contains(got.Message, part) {
+									t.Errorf("%s: no %q in %q", c.what, part, got.Message)
+								}
 							}
 							if got := c.do(t, "connected", nil).value(t); got != keeps {
 								t.Errorf("%s: with %s it is connected: %v", c.what, want, got)

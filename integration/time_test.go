@@ -1,18 +1,12 @@
 package integration
 
 import (
-	"context"
 	"encoding/json"
 	"fmt"
 	"os/exec"
-	"slices"
 	"strings"
-	"sync"
-	"syscall"
 	"testing"
 	"time"
-
-	"github.com/pyro-dispatch/pyro-dispatch/pyrotest/otlp"
 )
 
 // startTier starts py/tier.py.
@@ -91,140 +85,5 @@ func TestCircles(t *testing.T) {
 				})
 			}
 		}
-	}
-}
-
-// TestLateCalls has calls take too long in every serializer: each is raised as the class that
-// was asked for, keeps or drops the connection as that class does, and disturbs no other call.
-func TestLateCalls(t *testing.T) {
-	t.Setenv("DISPATCH_CORRELATION", "generate")
-	for lib, serializers := range map[string][]string{
-		"pyro4": {"serpent", "json", "marshal", "pickle", "dill", "msgpack", "cloudpickle"},
-		"pyro5": {"serpent", "json", "marshal", "msgpack"},
-	} {
-		tier := startTier(t, lib, "thread", "tier", "")
-		for _, mode := range []string{"session", "call"} {
-			for _, class := range []string{"pyro", "builtin"} {
-				d := runDispatcher(t, dispatcher, "--listen", "127.0.0.1:0", "--admin=", "--backend", tier.backend(),
-					"--mode", mode, "--timeout", "1s", "--timeout-error", class)
-				var running sync.WaitGroup
-				for _, serializer := range serializers {
-					for _, nested := range []string{"root", "nested"} {
-						running.Go(func() {
-							got := lateCall(t, lib, d.location, serializer, nested)
-							want := "builtins.TimeoutError"
-							if class == "pyro" && nested == "root" {
-								want = "Pyro" + lib[4:] + ".errors.TimeoutError"
-							}
-							kept := strings.HasPrefix(want, "builtins")
-							if got.Class != want || got.Kept != kept || got.Next.Value != 0.0 {
-								t.Errorf("%s %s %s %s %s: %+v, want %s", lib, mode, class, serializer, nested, got, want)
-							}
-							if !strings.Contains(got.Text, "route default") || !strings.Contains(got.Text, tier.backend()) || !strings.Contains(got.Text, "correlation id ") {
-								t.Errorf("it reads %q", got.Text)
-							}
-						})
-					}
-				}
-				running.Wait()
-			}
-		}
-	}
-}
-
-// late is what py/late.py prints.
-type late struct {
-	Class, Text string
-	Kept        bool
-	Next        struct {
-		Value       any
-		Class, Text string
-	}
-}
-
-func lateCall(t *testing.T, lib, location, serializer, nested string) (got late) {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
-	defer cancel()
-	out, err := exec.CommandContext(ctx, python, "py/late.py", lib, location, serializer, nested, "1.4").Output()
-	if err != nil {
-		t.Errorf("%s %s: %v", lib, serializer, err)
-	} else if err := json.Unmarshal(out, &got); err != nil {
-		t.Errorf("%q: %v", out, err)
-	}
-	return got
-}
-
-// TestFrozenTier has a root call A, A call B, and so on, and the last of them frozen: the
-// innermost call fails first, every tier hears of it, only the frozen one is blamed, and one
-// trace tells it all.
-func TestFrozenTier(t *testing.T) {
-	t.Setenv("DISPATCH_CORRELATION", "generate")
-	for _, lib := range []string{"pyro4", "pyro5"} {
-		for _, mode := range []string{"session", "call"} {
-			t.Run(lib+"/"+mode, func(t *testing.T) {
-				collector := otlp.Start(t)
-				t.Setenv("OTEL_EXPORTER_OTLP_ENDPOINT", collector.HTTP())
-				t.Setenv("OTEL_BSP_SCHEDULE_DELAY", "100")
-				names := []string{"R", "A", "B", "C"}
-				all := startTiers(t, lib, "thread", "defaults: {timeout: 2s}", mode, names...)
-				p := startRemote(t, lib).open(t, all.d.location, "R")
-				if got := fmt.Sprint(p.call(t, "go", 3, all.d.location)); got != "[R A B C]" {
-					t.Fatalf("in a line: %s", got)
-				}
-				awaitTrace(t, collector, names)
-				frozen := all.nodes["C"]
-				frozen.signal(t, syscall.SIGSTOP)
-				for i := range 6 { // enough for a breaker to open, if they counted
-					got := p.start(t, "go", 3, all.d.location).wait(t)
-					t.Logf("the root got %s: %s", got.Exception, got.Message)
-					// Of a client that is not connected to C yet the CONNECT is not answered; then it is
-					// B's call that runs out of time first.
-					named := strings.Contains(got.Message, "route C,") || strings.Contains(got.Message, "route B,") && (mode == "session" || i > 0)
-					if !strings.HasSuffix(got.Exception, "TimeoutError") || strings.HasPrefix(got.Exception, "Pyro") || !named {
-						t.Errorf("the root got %+v", got)
-					}
-				}
-				for _, name := range names[:3] {
-					if s := all.d.state(t, name, all.nodes[name].backend()); s != "up" {
-						t.Errorf("%s is %s", name, s)
-					}
-				}
-				frozen.signal(t, syscall.SIGCONT)
-				eventually(t, "it works again", func() bool {
-					return fmt.Sprint(p.start(t, "go", 3, all.d.location).wait(t).Value) == "[R A B C]"
-				})
-			})
-		}
-	}
-}
-
-// awaitTrace waits for the spans of one call from tier to tier: one trace, in which each is the
-// child of the one before.
-func awaitTrace(t *testing.T, c *otlp.Collector, names []string) {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
-	defer cancel()
-	var calls []otlp.Span
-	_, err := c.Wait(ctx, func(spans []otlp.Span) bool {
-		calls = slices.DeleteFunc(slices.Clone(spans), func(s otlp.Span) bool { return !strings.HasPrefix(s.Name, "pyro.call ") })
-		return len(calls) >= len(names)
-	})
-	if err != nil {
-		t.Fatalf("%v; there are %+v", err, calls)
-	}
-	parent := ""
-	for _, name := range names {
-		i := slices.IndexFunc(calls, func(s otlp.Span) bool { return s.Name == "pyro.call "+name })
-		if i < 0 {
-			t.Fatalf("no span of %s in %+v", name, calls)
-		}
-		if id := calls[i].Parent; parent != "" && id != parent {
-			t.Errorf("%s is a child of %s, not of %s", name, id, parent)
-		}
-		if calls[i].TraceID != calls[0].TraceID {
-			t.Errorf("%s is in another trace", name)
-		}
-		parent = calls[i].SpanID
 	}
 }

@@ -17,25 +17,41 @@ import (
 // fail answers the client's next request, with header h, which is not sent on, and
 // has it dropped.
 func (s *Session) fail(now time.Duration, h *wire.Head) {
-	c := s.next
-	s.looked = false
 	s.dropLeft = h.Len()
-	s.summary.Calls++
-	outcome := unsentAs(c.failure)
-	s.observe(now, &c, outcome)
-	s.failedUnsent()
-	if c.kind == wire.Invoke && h.Has(wire.Oneway) {
-		s.route.Calls.Oneway(outcome) // nobody waits to be told
+	if s.next.oneway(h) { // nobody waits to be told
+		s.route.Calls.Oneway(s.notSent(now))
 		return
 	}
+	s.decline(now)
+}
+
+// notSent notes that the client's next request is not sent, and gives its outcome.
+func (s *Session) notSent(now time.Duration) metrics.Outcome {
+	s.looked = false
+	s.summary.Calls++
+	outcome := unsentAs(s.next.failure)
+	s.observe(now, &s.next, outcome)
+	s.failedUnsent()
+	return outcome
+}
+
+// decline answers the client's next request, which is not sent on. Where no answer
+// would be understood, the session ends.
+func (s *Session) decline(now time.Duration) {
+	outcome := s.notSent(now)
+	c := &s.next
 	s.route.Calls.Began()
 	s.route.Calls.Ended(outcome, 0)
 	if !c.answerable() || s.pooled != nil && s.pooled.handshake.Signed {
 		s.blame(c.failure)
-		s.finish(now, ReasonUnreachable, backend.Served)
+		reason := ReasonUnreachable
+		if outcome == metrics.TimedOut {
+			reason = ReasonCallTimeout
+		}
+		s.finish(now, reason, backend.Served)
 		return
 	}
-	s.answer(now, &c)
+	s.answer(now, c)
 	if s.circle != nil { // there is nothing behind it
 		s.finish(now, ReasonCircular, backend.Served)
 	}
@@ -78,6 +94,8 @@ func (s *Session) classOf(c *call) wire.Class {
 func (s *Session) failureText(now time.Duration, c *call) string {
 	why := ""
 	switch waited := (now - c.began).Round(time.Millisecond); {
+	case errors.Is(c.failure, ErrTimeout) && c.sent == 0 && s.lease != nil:
+		why = fmt.Sprintf("%v: waited %v behind a late reply of endpoint %s", ErrTimeout, waited, s.summary.Endpoint)
 	case errors.Is(c.failure, ErrTimeout) && c.sent == 0:
 		why = fmt.Sprintf("%v: waited %v for an endpoint", ErrTimeout, waited)
 	case errors.Is(c.failure, ErrTimeout):

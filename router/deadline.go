@@ -199,5 +199,12 @@ func (s *Session) rushed(now time.Duration) {
 // tooLate: a late reply has not come, and is waited for no longer.
 func (s *Session) tooLate(now time.Duration) {
 	s.lateBy = 0
+	if s.held() && s.clear() { // a request waits behind it, and is to be told
+		s.next.failure = ErrTimeout
+		s.decline(now)
+	}
+	if s.state != inOpen {
+		return
+	}
 	s.finish(now, ReasonCallTimeout, backend.Abandoned) // the endpoint was judged when the call was given up
 }

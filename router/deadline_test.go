@@ -14,7 +14,10 @@ import (
 	"github.com/pyro-dispatch/pyro-dispatch/wire"
 )
 
-const callTime = 5 * time.Second
+const (
+	callTime  = 5 * time.Second
+	ghostTime = time.Minute // where a scenario has one
+)
 
 // within gives calls their time, and says what they are raised as.
 func within(class router.TimeoutError, more ...func(*router.Route)) func(*world) {
@@ -63,6 +66,14 @@ func TestTimeouts(t *testing.T) {
 				steps: opened(m, call, late, step{says(invoke), "pause", router.Waiting},
 					step{waits(callTime), "resume; to client: RESULT", router.Idle},
 					step{answers(result), "", router.Idle}, call, reply)},
+			{name: "builtin, the next waits for longer than the daemon is waited for", setup: func(w *world) {
+				w.alter = func(c *backend.Config) { c.GhostTimeout = ghostTime }
+				*w = *w.again()
+				builtin(w)
+				w.route.Timeouts.Call = 2 * ghostTime
+			}, reason: router.ReasonCallTimeout, calls: "timeout=2", failures: []string{timedOut[0], timedOut[0]},
+				steps: opened(m, call, step{waits(2 * ghostTime), "to client: RESULT", router.Idle}, step{says(invoke), "pause", router.Waiting},
+					step{waits(ghostTime), "to client: RESULT; end client; release leg 1 as abandoned; resume", router.Lingering})},
 			{name: "builtin, a oneway call does not wait", setup: builtin, reason: router.ReasonAborted, calls: "oneway=1 timeout=1", failures: timedOut,
 				steps: opened(m, call, late, step{says(m.oneway()), "to leg 1: INVOKE", router.Idle})},
 			{name: "builtin, a large late reply", setup: builtin, reason: router.ReasonAborted, calls: "ok=1 timeout=1", failures: timedOut,

@@ -3,6 +3,7 @@ package router_test
 import (
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/pyro-dispatch/pyro-dispatch/backend"
 	"github.com/pyro-dispatch/pyro-dispatch/inflight"
@@ -83,4 +84,28 @@ func handshakeOf(f family, other bool) pyrotest.Message {
 		m.Chunks = append(m.Chunks, wire.Chunk{ID: [4]byte{'U', 'S', 'E', 'R'}, Value: []byte("x")})
 	}
 	return m.WithCorrelation(f.id)
+}
+
+// TestExcusedConnect: an endpoint whose method waits for a CONNECT to be answered is not to
+// blame for its call's time.
+func TestExcusedConnect(t *testing.T) {
+	for _, d := range dialects {
+		for _, connecting := range []bool{false, true} {
+			f := nested(t, d, false, router.Policy{Margin: 200 * time.Millisecond})
+			child := newHarness(t, f.parent.w)
+			if connecting {
+				child.says(handshakeOf(f, false).Bytes())
+				child.connects()
+				child.waits(callTime - 200*time.Millisecond)
+			}
+			leg := f.parent.leg
+			f.parent.waits(callTime)
+			want := map[bool]backend.Outcome{false: backend.TimedOut, true: backend.Abandoned}[connecting]
+			if got := f.parent.released[leg]; got != want {
+				t.Errorf("%s, connecting: %v: released as %v, want %v", d, connecting, got, want)
+			}
+			child.end()
+			f.finish()
+		}
+	}
 }

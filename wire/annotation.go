@@ -64,17 +64,6 @@ func AppendChunk(dst []byte, d Dialect, c Chunk) []byte {
 // checked to be whole chunks on the way. ok is false where the message carries
 // no id, or one that is not 16 bytes long.
 func Correlation(h *Head, annotations []byte) (id [16]byte, ok bool, err error) {
-	if h.Dialect == V502 && h.Has(HasCorrelation) {
-		id, ok = h.Correlation, true
-	}
-	for len(annotations) > 0 {
-		var c Chunk
-		if c, annotations, err = NextChunk(h.Dialect, annotations); err != nil {
-			return id, ok, err
-		}
-		if h.Dialect == V48 && c.ID == ChunkCorrelation && len(c.Value) == len(id) {
-			id, ok = [16]byte(c.Value), true
-		}
-	}
-	return id, ok, nil
+	m, err := ReadMarks(h, annotations)
+	return m.Correlation, m.HasCorrelation, err
 }
