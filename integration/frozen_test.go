@@ -4,6 +4,8 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"syscall"
@@ -34,7 +36,7 @@ func TestFrozenTierAccounts(t *testing.T) {
 				}
 
 				frozen := f.nodes["C"]
-				frozen.signal(t, syscall.SIGSTOP)
+				freeze(t, frozen)
 				defer frozen.signal(t, syscall.SIGCONT) // it has to leave
 				for i := range keptCalls {
 					told := f.root.start(t, "go_on", 3, f.d.location).wait(t)
@@ -64,6 +66,25 @@ func TestFrozenTierAccounts(t *testing.T) {
 			})
 		}
 	}
+}
+
+// freeze stops all threads of a daemon. The signal alone does not say when that has happened.
+func freeze(t *testing.T, d *daemon) {
+	t.Helper()
+	d.signal(t, syscall.SIGSTOP)
+	eventually(t, "every thread has stopped", func() bool {
+		threads, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/stat", d.cmd.Process.Pid))
+		if err != nil || len(threads) == 0 {
+			return false
+		}
+		for _, thread := range threads {
+			stat, err := os.ReadFile(thread)
+			if _, state, found := strings.Cut(string(stat), ") "); err != nil || !found || state[0] != 'T' {
+				return false
+			}
+		}
+		return true
+	})
 }
 
 // frozenTiers are tiers with a client that calls the first.
