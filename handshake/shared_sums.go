@@ -35,7 +35,7 @@ func (w *marshalWalker) sum(v pymarshal.Value, depth int) (sum, error) {
 	}
 	var s sum
 	switch v.Kind {
-	case pymarshal.Other:
+	case pymarshal.Other, pymarshal.None, pymarshal.Bool, pymarshal.Int, pymarshal.Float, pymarshal.Complex:
 	case pymarshal.Text, pymarshal.Bytes:
 		s = stringSum(v.Data)
 	case pymarshal.Tuple, pymarshal.List, pymarshal.Set, pymarshal.Slice, pymarshal.Dict:

@@ -3,8 +3,8 @@
 // CONNECT, and the BLBI annotation of a blob call, marshal.dumps((info, objectId, method)).
 //
 // It reads versions 0 to 5: what CPython 2.7 (version 2) to 3.14 (version 5) write, references resolved. It is not a
-// loader: numbers are stepped over, code objects are refused, and nothing is executed. The facts come from
-// r_object in CPython's Python/marshal.c.
+// loader: code objects are refused, and nothing is executed. The facts come from r_object in CPython's
+// Python/marshal.c.
 //
 // A Reader does work linear in its input, recurses at most Limits.Depth deep, and never allocates because a
 // length field says so: only the table of references grows, by one entry for each value that was really there.
@@ -37,15 +37,23 @@ type Kind uint8
 const (
 	Invalid Kind = iota
 	End          // TYPE_NULL, which stands where a dict's next key would be; it is no value
-	Other        // None, a boolean, a number, Ellipsis, StopIteration
-	Text         // str; from Python 2 a unicode or an interned str
-	Bytes        // bytes; from Python 2 a str
-	Tuple        // Len values follow
-	List         // Len values follow
-	Set          // set or frozenset; Len values follow
-	Slice        // three values follow (Len is 3)
-	Dict         // keys and values follow by turns, until an End instead of a key
+	Other        // Ellipsis, StopIteration
+	None
+	Bool    // Int is 0 or 1
+	Int     // in Int or, where it does not fit, in Digits and Negative
+	Float   // in Float
+	Complex // in Float and Imag
+	Text    // str; from Python 2 a unicode or an interned str
+	Bytes   // bytes; from Python 2 a str
+	Tuple   // Len values follow
+	List    // Len values follow
+	Set     // set or frozenset; Len values follow
+	Slice   // three values follow (Len is 3)
+	Dict    // keys and values follow by turns, until an End instead of a key
 )
+
+// container reports whether other values belong to one of this kind.
+func (k Kind) container() bool { return k >= Tuple }
 
 // Value is one value, or the head of one that contains others.
 type Value struct {
@@ -53,9 +61,19 @@ type Value struct {
 	// Data is the content of a Text (UTF-8, in which Python also lets single surrogates through) or Bytes.
 	// It aliases the reader's input.
 	Data []byte
+	// Int is the value of a Bool, and of an Int that has no Digits.
+	Int int64
+	// Digits are those of an Int that int64 cannot hold: its absolute value in base 1<<15, least digit first, each in
+	// two bytes of which the first is the lower. There are an even number of bytes, and the last digit is not 0. It
+	// aliases the reader's input.
+	Digits []byte
+	// Negative is the sign of an Int with Digits.
+	Negative bool
+	// Float is the value of a Float or the real part of a Complex, Imag the other part.
+	Float, Imag float64
 	// Len is the number of values that follow, for the kinds that say so above.
 	Len int
-	// Ref: this is a second mention of an earlier value. Data is that value's; the items of a container do not follow again.
+	// Ref: this is a second mention of an earlier value. All is as there, but the items of a container do not follow again.
 	Ref bool
 	// Place tells the values apart that can be mentioned again. They are numbered as they come, from 1. A Ref has that of
 	// what it mentions; 0 is for values that are mentioned once.
@@ -91,6 +109,7 @@ func (r *Reader) Next() (Value, error) {
 		return Value{}, err
 	}
 	typ := code[0] &^ flagRef
+	start := r.pos
 	v, err := r.read(typ)
 	if err != nil {
 		return Value{}, err
@@ -102,12 +121,12 @@ func (r *Reader) Next() (Value, error) {
 		v.Place = r.places
 	}
 	if flagged {
-		if err := r.keep(&r.refs, v); err != nil {
+		if err := r.keep(&r.refs, typ, start, v); err != nil {
 			return Value{}, err
 		}
 	}
 	if typ == typeInterned {
-		if err := r.keep(&r.interned, v); err != nil {
+		if err := r.keep(&r.interned, typ, start, v); err != nil {
 			return Value{}, err
 		}
 	}
@@ -122,7 +141,7 @@ func (r *Reader) skip(v Value, depth int) error {
 		return nil
 	}
 	switch v.Kind {
-	case Other, Text, Bytes:
+	case Other, None, Bool, Int, Float, Complex, Text, Bytes:
 		return nil
 	case Tuple, List, Set, Slice, Dict:
 		if depth <= 0 {
@@ -151,20 +170,18 @@ func (r *Reader) read(typ byte) (Value, error) {
 	switch typ {
 	case typeNull:
 		return Value{Kind: End}, nil
-	case typeNone, typeFalse, typeTrue, typeStopIter, typeEllipsis:
+	case typeNone:
+		return Value{Kind: None}, nil
+	case typeFalse:
+		return Value{Kind: Bool}, nil
+	case typeTrue:
+		return Value{Kind: Bool, Int: 1}, nil
+	case typeStopIter, typeEllipsis:
 		return Value{Kind: Other}, nil
-	case typeInt:
-		return r.other(4)
-	case typeInt64, typeBinaryFloat:
-		return r.other(8)
-	case typeBinaryComplex:
-		return r.other(16)
-	case typeFloat:
-		return r.decimal(1)
-	case typeComplex:
-		return r.decimal(2)
-	case typeLong:
-		return r.long()
+	case typeInt, typeInt64, typeLong:
+		return r.integer(typ)
+	case typeFloat, typeComplex, typeBinaryFloat, typeBinaryComplex:
+		return r.float(typ)
 	case typeString:
 		return r.sized(Bytes)
 	case typeUnicode, typeInterned:
@@ -195,38 +212,6 @@ func (r *Reader) read(typ byte) (Value, error) {
 		return r.recall(&r.interned)
 	}
 	return Value{}, r.malformed("unknown or refused type code")
-}
-
-// other steps over a number of n bytes.
-func (r *Reader) other(n int) (Value, error) {
-	_, err := r.take(n)
-	return Value{Kind: Other}, err
-}
-
-// decimal steps over n floats in decimal text, as version 0 and 1 have them.
-func (r *Reader) decimal(n int) (Value, error) {
-	for range n {
-		if _, err := r.short(Other); err != nil {
-			return Value{}, err
-		}
-	}
-	return Value{Kind: Other}, nil
-}
-
-// long steps over a big integer: a count of 15-bit digits, negative for a negative number, and the digits.
-func (r *Reader) long() (Value, error) {
-	b, err := r.take(4)
-	if err != nil {
-		return Value{}, err
-	}
-	digits := int64(int32(binary.LittleEndian.Uint32(b)))
-	if digits < 0 {
-		digits = -digits
-	}
-	if 2*digits > int64(len(r.data)-r.pos) {
-		return Value{}, r.malformed("truncated")
-	}
-	return r.other(int(2 * digits))
 }
 
 // count reads a 32-bit length and checks it against the input, of which every item takes a byte at least.
@@ -289,19 +274,24 @@ func (r *Reader) recall(t *table) (Value, error) {
 	if !ok {
 		return Value{}, r.malformed("reference to nothing")
 	}
-	v := Value{Kind: e.kind, Ref: true, Place: int(e.place)}
-	if e.kind == Text || e.kind == Bytes {
-		v.Data = r.data[e.start:e.end]
+	v := Value{Kind: e.kind}
+	if !e.kind.container() {
+		// What was readable then is readable again.
+		here := r.pos
+		r.pos = int(e.start)
+		v, err = r.read(e.typ)
+		r.pos = here
 	}
-	return v, nil
+	v.Ref, v.Place = true, int(e.place)
+	return v, err
 }
 
-// keep enters v, which ends at the current position, into t.
-func (r *Reader) keep(t *table, v Value) error {
+// keep enters v, whose type code is typ and which starts behind that at start, into t.
+func (r *Reader) keep(t *table, typ byte, start int, v Value) error {
 	if t.n >= r.lim.Items {
 		return fmt.Errorf("%w: too many values at byte %d", ErrLimit, r.pos)
 	}
-	t.add(entry{kind: v.Kind, place: uint32(v.Place), start: uint32(r.pos - len(v.Data)), end: uint32(r.pos)})
+	t.add(entry{kind: v.Kind, typ: typ, place: uint32(v.Place), start: uint32(start)})
 	return nil
 }
 

@@ -15,7 +15,7 @@ func read(r *Reader) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	names := [...]string{"invalid", "end", "other", "text", "bytes", "tuple", "list", "set", "slice", "dict"}
+	names := [...]string{"invalid", "end", "other", "none", "bool", "int", "float", "complex", "text", "bytes", "tuple", "list", "set", "slice", "dict"}
 	s := names[v.Kind]
 	if v.Ref {
 		s = "ref-" + s
@@ -23,7 +23,15 @@ func read(r *Reader) (string, error) {
 	switch {
 	case v.Kind == Text || v.Kind == Bytes:
 		return s + ":" + string(v.Data), nil
-	case v.Ref || v.Kind == Other || v.Kind == End:
+	case v.Kind == Bool || v.Kind == Int && v.Digits == nil:
+		return fmt.Sprintf("%s:%d", s, v.Int), nil
+	case v.Kind == Int:
+		return fmt.Sprintf("%s:%t:%x", s, v.Negative, v.Digits), nil
+	case v.Kind == Float:
+		return fmt.Sprintf("%s:%v", s, v.Float), nil
+	case v.Kind == Complex:
+		return fmt.Sprintf("%s:%v", s, complex(v.Float, v.Imag)), nil
+	case v.Ref || !v.Kind.container():
 		return s, nil
 	}
 	var items []string
@@ -44,8 +52,8 @@ func read(r *Reader) (string, error) {
 // The slice is as version 5 has it, after CPython 3.14's marshal.c.
 func TestRead(t *testing.T) {
 	const (
-		nums2 = "tuple(" + "other other other other other other other other other other)"
-		cont  = "tuple(list(other list()) dict(%s %s) set(%s) set(other) other)"
+		nums2 = "tuple(none bool:1 bool:0 other int:1 int:-1 int:1099511627776 int:true:00000000000000000004 float:1.5 complex:(1+2i))"
+		cont  = "tuple(list(int:1 list()) dict(%s %s) set(%s) set(int:2) other)"
 	)
 	cases := []struct {
 		name, data, want string
@@ -54,18 +62,18 @@ func TestRead(t *testing.T) {
 		{"py2 v2 (u, interned, m)", "(\x03\x00\x00\x00u\x05\x00\x00\x00caf\xc3\xa9t\x02\x00\x00\x00bys\x04\x00\x00\x00meth", "tuple(text:café text:by bytes:meth)"},
 		{"py2 v2 (interned, same)", "(\x02\x00\x00\x00t\x02\x00\x00\x00byR\x00\x00\x00\x00", "tuple(text:by ref-text:by)"},
 		{"py2 v1 numbers", "(\x0a\x00\x00\x00NTF.i\x01\x00\x00\x00i\xff\xff\xff\xffI\x00\x00\x00\x00\x00\x01\x00\x00l\xfb\xff\xff\xff\x00\x00\x00\x00\x00\x00\x00\x00\x00\x04f\x031.5x\x011\x012", nums2},
-		{"py2 v2 containers", "(\x05\x00\x00\x00[\x02\x00\x00\x00i\x01\x00\x00\x00[\x00\x00\x00\x00{t\x01\x00\x00\x00ai\x01\x00\x00\x000<\x01\x00\x00\x00i\x01\x00\x00\x00>\x01\x00\x00\x00i\x02\x00\x00\x00S", fmt.Sprintf(cont, "text:a", "other", "other")},
+		{"py2 v2 containers", "(\x05\x00\x00\x00[\x02\x00\x00\x00i\x01\x00\x00\x00[\x00\x00\x00\x00{t\x01\x00\x00\x00ai\x01\x00\x00\x000<\x01\x00\x00\x00i\x01\x00\x00\x00>\x01\x00\x00\x00i\x02\x00\x00\x00S", fmt.Sprintf(cont, "text:a", "int:1", "int:1")},
 		{"py3 v2 (o, o, m)", "(\x03\x00\x00\x00u\x04\x00\x00\x00objxu\x04\x00\x00\x00objxu\x04\x00\x00\x00meth", "tuple(text:objx text:objx text:meth)"},
 		{"py3 v3 (o, o, m)", "\xa8\x03\x00\x00\x00\xf5\x04\x00\x00\x00objxr\x01\x00\x00\x00\xf5\x04\x00\x00\x00meth", "tuple(text:objx ref-text:objx text:meth)"},
 		{"py3 v4 (o, o, m)", "\xa9\x03\xfa\x04objxr\x01\x00\x00\x00\xfa\x04meth", "tuple(text:objx ref-text:objx text:meth)"},
 		{"py3 v4 (u, b, m)", "\xa9\x03\xf5\x05\x00\x00\x00caf\xc3\xa9\xf3\x02\x00\x00\x00by\xfa\x04meth", "tuple(text:café bytes:by text:meth)"},
 		{"py3 v4 numbers", "\xa9\x0aNTF.\xe9\x01\x00\x00\x00\xe9\xff\xff\xff\xff\xec\x03\x00\x00\x00\x00\x00\x00\x00\x00\x04l\xfb\xff\xff\xff\x00\x00\x00\x00\x00\x00\x00\x00\x00\x04\xe7\x00\x00\x00\x00\x00\x00\xf8?\xf9\x00\x00\x00\x00\x00\x00\xf0?\x00\x00\x00\x00\x00\x00\x00@", nums2},
-		{"py3 v4 containers", "\xa9\x05[\x02\x00\x00\x00\xe9\x01\x00\x00\x00[\x00\x00\x00\x00{\xda\x01ar\x01\x00\x00\x000<\x01\x00\x00\x00r\x01\x00\x00\x00>\x01\x00\x00\x00\xe9\x02\x00\x00\x00S", fmt.Sprintf(cont, "text:a", "ref-other", "ref-other")},
+		{"py3 v4 containers", "\xa9\x05[\x02\x00\x00\x00\xe9\x01\x00\x00\x00[\x00\x00\x00\x00{\xda\x01ar\x01\x00\x00\x000<\x01\x00\x00\x00r\x01\x00\x00\x00>\x01\x00\x00\x00\xe9\x02\x00\x00\x00S", fmt.Sprintf(cont, "text:a", "ref-int:1", "ref-int:1")},
 		{"long ASCII", "a\x02\x00\x00\x00ab", "text:ab"},
-		{"v5 slice", ":N\xe9\x05\x00\x00\x00N", "slice(other other other)"},
-		{"slice counts before its items", "\xa9\x03\xbaN\xfa\x01aN\xfa\x01br\x03\x00\x00\x00", "tuple(slice(other text:a other) text:b ref-text:b)"},
+		{"v5 slice", ":N\xe9\x05\x00\x00\x00N", "slice(none int:5 none)"},
+		{"slice counts before its items", "\xa9\x03\xbaN\xfa\x01aN\xfa\x01br\x03\x00\x00\x00", "tuple(slice(none text:a none) text:b ref-text:b)"},
 		{"list in itself", "\xdb\x01\x00\x00\x00r\x00\x00\x00\x00", "list(ref-list)"},
-		{"flag on a singleton", "\xa9\x03\xce\xfa\x01ar\x01\x00\x00\x00", "tuple(other text:a ref-text:a)"},
+		{"flag on a singleton", "\xa9\x03\xce\xfa\x01ar\x01\x00\x00\x00", "tuple(none text:a ref-text:a)"},
 		{"many references", ")\x02)\x0a\xfa\x010\xfa\x011\xfa\x012\xfa\x013\xfa\x014\xfa\x015\xfa\x016\xfa\x017\xfa\x018\xfa\x019)\x02r\x07\x00\x00\x00r\x09\x00\x00\x00",
 			"tuple(tuple(text:0 text:1 text:2 text:3 text:4 text:5 text:6 text:7 text:8 text:9) tuple(ref-text:7 ref-text:9))"},
 	}

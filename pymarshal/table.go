@@ -8,9 +8,10 @@ type table struct {
 }
 
 type entry struct {
-	kind       Kind
-	place      uint32
-	start, end uint32 // of the content, for Text and Bytes
+	kind  Kind
+	typ   byte   // the code of its type, without the flag
+	place uint32 // as in Value
+	start uint32 // where it starts, behind the code
 }
 
 func (t *table) add(e entry) {
