@@ -1,0 +1,62 @@
+package integration
+
+import (
+	"fmt"
+	"testing"
+)
+
+// productReady says that the dispatcher has topics and a name-server facade. Until then the
+// tests of those run with Pyro's own name servers, and with the example's own dispatcher, which
+// shows that the tests are right.
+var productReady = false
+
+// needsFacade skips what nothing but the dispatcher can do.
+func needsFacade(t *testing.T) {
+	t.Helper()
+	if !productReady {
+		t.Skip("the facade is not built yet")
+	}
+}
+
+// What the tests take for granted of the product, in one place.
+
+// topicsObject is the registry of topics, as the example calls it.
+const topicsObject = "example.blobdispatcher"
+
+// facadeFlags is the facade on one address, with clients' connections on another.
+func facadeFlags(listen, nameserver string) []string {
+	return []string{"--listen", listen, "--nameserver", nameserver}
+}
+
+// keptIn has names and topics survive a restart.
+func keptIn(dir string) []string { return []string{"--state-dir", dir} }
+
+// sharedIn has names and topics kept in Consul, for all dispatchers.
+func sharedIn(consul string) []string { return []string{"--state-consul", "--consul", consul} }
+
+// followed is a configuration whose cluster has the daemons that a name server knows by a prefix.
+func followed(listen, nameserver, prefix string) string {
+	return fmt.Sprintf(`
+admin: {address: "127.0.0.1:0"}
+listeners: [{address: %q}]
+routes: [{cluster: found}]
+clusters:
+- {name: found, nameserver: {address: %q, prefix: %q, interval: 1s}}
+`, listen, nameserver, prefix)
+}
+
+// exposed is a configuration that gives each endpoint a port of its own out of a range.
+func exposed(admin, listen, advertise, stateDir, ports string, endpoints ...string) string {
+	return fmt.Sprintf(`
+admin: {address: %q}
+state: {dir: %q}
+listeners: [{address: %q, advertise: %q}]
+routes: [{cluster: inside}]
+clusters:
+- {name: inside, static: [%s], expose: per_endpoint, ports: %s}
+`, admin, stateDir, listen, advertise, quoted(endpoints), ports)
+}
+
+// exposedPath is where the admin API tells of those ports: {"endpoints": [{"endpoint": "host:port",
+// "nathost": "host", "natport": 20000}]}.
+const exposedPath = "/api/exposed"
