@@ -78,6 +78,9 @@ type Value struct {
 	// Place tells the values apart that can be mentioned again. They are numbered as they come, from 1. A Ref has that of
 	// what it mentions; 0 is for values that are mentioned once.
 	Place int
+
+	typ   byte // the code of its type, without the flag
+	start int  // where it starts, behind the code; of a Ref, where what it mentions does
 }
 
 // Reader steps through one marshalled object. The zero Reader reads an empty input; make one with NewReader.
@@ -88,6 +91,8 @@ type Reader struct {
 	places   int   // given out so far
 	refs     table // values marked FLAG_REF, addressed by 'r' (version 3 and later)
 	interned table // values of type 't', addressed by 'R' (Python 2)
+	again    bool  // it has gone back
+	forms    forms // that were met
 }
 
 // NewReader returns a reader of data, which it keeps and never changes.
@@ -109,10 +114,17 @@ func (r *Reader) Next() (Value, error) {
 		return Value{}, err
 	}
 	typ := code[0] &^ flagRef
+	r.forms |= formsOf(code[0])
 	start := r.pos
 	v, err := r.read(typ)
 	if err != nil {
 		return Value{}, err
+	}
+	if !v.Ref {
+		v.typ, v.start = typ, start
+	}
+	if r.again {
+		return v, nil
 	}
 	// A container takes its place in the table before its items do, so that an item can refer to it.
 	flagged := code[0]&flagRef != 0 && takesRef(typ)
@@ -121,16 +133,30 @@ func (r *Reader) Next() (Value, error) {
 		v.Place = r.places
 	}
 	if flagged {
-		if err := r.keep(&r.refs, typ, start, v); err != nil {
+		if err := r.keep(&r.refs, v); err != nil {
 			return Value{}, err
 		}
 	}
 	if typ == typeInterned {
-		if err := r.keep(&r.interned, typ, start, v); err != nil {
+		if err := r.keep(&r.interned, v); err != nil {
 			return Value{}, err
 		}
 	}
 	return v, nil
+}
+
+// Return goes back to offset, where a value starts. Whatever is read from then on was read before: it is not kept
+// again, and its Place is 0. References mean what they meant, if all that they can refer to has been read.
+func (r *Reader) Return(offset int) { r.pos, r.again = offset, true }
+
+// Follow goes back, as Return does, to what v mentions if it is a Ref, and returns the head of that; its items are
+// the next values. If v is no Ref, nothing is left to do.
+func (r *Reader) Follow(v Value) (Value, error) {
+	if !v.Ref {
+		return v, nil
+	}
+	r.Return(v.start - 1)
+	return r.Next()
 }
 
 // Skip passes over what Next left unread of v: the items of a container, to any depth within the limit.
@@ -282,16 +308,16 @@ func (r *Reader) recall(t *table) (Value, error) {
 		v, err = r.read(e.typ)
 		r.pos = here
 	}
-	v.Ref, v.Place = true, int(e.place)
+	v.Ref, v.Place, v.typ, v.start = true, int(e.place), e.typ, int(e.start)
 	return v, err
 }
 
-// keep enters v, whose type code is typ and which starts behind that at start, into t.
-func (r *Reader) keep(t *table, typ byte, start int, v Value) error {
+// keep enters v into t.
+func (r *Reader) keep(t *table, v Value) error {
 	if t.n >= r.lim.Items {
 		return fmt.Errorf("%w: too many values at byte %d", ErrLimit, r.pos)
 	}
-	t.add(entry{kind: v.Kind, typ: typ, place: uint32(v.Place), start: uint32(start)})
+	t.add(entry{kind: v.Kind, typ: v.typ, place: uint32(v.Place), start: uint32(v.start)})
 	return nil
 }
 

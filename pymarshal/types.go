@@ -44,3 +44,28 @@ func takesRef(typ byte) bool {
 	}
 	return true
 }
+
+// forms is a set of the forms that only some Pythons read.
+type forms uint8
+
+const (
+	formPython2 forms = 1 << iota // 2.7 and no later one
+	formPython3                   // 3.4 or later
+	formRef                       // a reference, whosesoever
+)
+
+// formsOf looks at a type code, flag and all.
+func formsOf(code byte) forms {
+	switch code {
+	case typeRef:
+		return formPython3 | formRef
+	case typeStringRef:
+		return formPython2 | formRef
+	case typeSmallTuple, typeASCII, typeASCIIInterned, typeShortASCII, typeShortASCIIInterned, typeSlice:
+		return formPython3
+	}
+	if code&flagRef == 0 {
+		return 0
+	}
+	return formPython3 | formsOf(code&^flagRef)
+}
