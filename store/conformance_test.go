@@ -12,17 +12,18 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/pyro-dispatch/pyro-dispatch/store/storetest"
 )
 
-// stores makes an empty one of each kind. Others that look at the same content are
-// views of it, where there can be several.
+// stores makes an empty one of each kind.
 var stores = []struct {
 	name string
 	make func(t *testing.T) Store
 }{
 	{"memory", func(*testing.T) Store { return NewMemory() }},
 	{"file", func(t *testing.T) Store { return openFile(t, filepath.Join(t.TempDir(), "store.json")) }},
-	{"consul", func(t *testing.T) Store { return newFakeConsul().store(t, "pyro/names") }},
+	{"consul", func(t *testing.T) Store { return consulStore(t, storetest.NewConsul(), "pyro/names") }},
 	{"prefixed", func(t *testing.T) Store {
 		m := NewMemory()
 		put(t, m, "topics/a", "not to be seen", 0)

@@ -1,4 +1,5 @@
-package store
+// Package storetest is a Consul in memory, as far as package store asks one, for tests.
+package storetest
 
 import (
 	"encoding/json"
@@ -16,40 +17,41 @@ import (
 	"github.com/hashicorp/consul/api"
 )
 
-// fakeConsul is the KV of a Consul in memory, which is its own transport: so its time
-// is that of the bubble. What it does follows Consul's agent/kvs_endpoint.go,
+// Consul is the KV of a Consul in memory, which is its own transport: so its time is
+// that of a test's bubble. It may be used concurrently. What it does follows Consul's agent/kvs_endpoint.go,
 // agent/txn_endpoint.go and agent/consul/state/kvs.go.
-type fakeConsul struct {
+type Consul struct {
 	mu       sync.Mutex
 	index    uint64
 	changed  chan struct{}
 	pairs    map[string]*api.KVPair
 	requests []*http.Request
-	at       []time.Time
 	// script answers in place of the KV, where it is not nil.
 	script http.HandlerFunc
 }
 
-func newFakeConsul() *fakeConsul {
-	return &fakeConsul{index: 10, changed: make(chan struct{}), pairs: make(map[string]*api.KVPair)}
+// NewConsul makes an empty one.
+func NewConsul() *Consul {
+	return &Consul{index: 10, changed: make(chan struct{}), pairs: make(map[string]*api.KVPair)}
 }
 
-// store makes a client of the fake.
-func (f *fakeConsul) store(t *testing.T, prefix string) *Consul {
+// KV makes a client of it.
+func (f *Consul) KV(t testing.TB) *api.KV {
 	t.Helper()
 	client, err := api.NewClient(&api.Config{Address: "127.0.0.1:8500", HttpClient: &http.Client{Transport: f}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	return NewConsul(client.KV(), prefix, nil)
+	return client.KV()
 }
 
 var errBrokenPipe = errors.New("the connection was broken")
 
-func broken(http.ResponseWriter, *http.Request) { panic(errBrokenPipe) }
+// Broken is a script that breaks the connection.
+func Broken(http.ResponseWriter, *http.Request) { panic(errBrokenPipe) }
 
 // RoundTrip runs the handler, and gives up when the request's context ends.
-func (f *fakeConsul) RoundTrip(r *http.Request) (resp *http.Response, err error) {
+func (f *Consul) RoundTrip(r *http.Request) (resp *http.Response, err error) {
 	if r.Body != nil {
 		defer r.Body.Close()
 	}
@@ -58,7 +60,6 @@ func (f *fakeConsul) RoundTrip(r *http.Request) (resp *http.Response, err error)
 	}
 	f.mu.Lock()
 	f.requests = append(f.requests, r)
-	f.at = append(f.at, time.Now())
 	handler := f.script
 	f.mu.Unlock()
 	if handler == nil {
@@ -79,22 +80,23 @@ func (f *fakeConsul) RoundTrip(r *http.Request) (resp *http.Response, err error)
 	return rec.Result(), nil
 }
 
-// answer sets the script; nil is the KV again.
-func (f *fakeConsul) answer(script http.HandlerFunc) {
+// Answer sets the script; nil is the KV again.
+func (f *Consul) Answer(script http.HandlerFunc) {
 	f.mu.Lock()
 	f.script = script
 	f.mu.Unlock()
 }
 
-// restart empties the KV and sets the index back, as a Consul without its data does.
-func (f *fakeConsul) restart(index uint64) {
+// Restart empties the KV and sets the index back, as a Consul without its data does.
+func (f *Consul) Restart(index uint64) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.index = index
 	clear(f.pairs)
 }
 
-func (f *fakeConsul) keys() []string {
+// Keys are those that are there, in order.
+func (f *Consul) Keys() []string {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	var keys []string
@@ -105,7 +107,22 @@ func (f *fakeConsul) keys() []string {
 	return keys
 }
 
-func (f *fakeConsul) serve(w http.ResponseWriter, r *http.Request) {
+// Requests are those that came so far. They must not be changed.
+func (f *Consul) Requests() []*http.Request {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.requests[:len(f.requests):len(f.requests)]
+}
+
+// Set sets a key as it is, without a transaction.
+func (f *Consul) Set(key, value string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.bump()
+	f.pairs[key] = &api.KVPair{Key: key, Value: []byte(value), ModifyIndex: f.index}
+}
+
+func (f *Consul) serve(w http.ResponseWriter, r *http.Request) {
 	if r.URL.Path == "/v1/txn" {
 		f.txn(w, r)
 		return
@@ -126,26 +143,26 @@ func (f *fakeConsul) serve(w http.ResponseWriter, r *http.Request) {
 		defer f.mu.Unlock()
 		have := f.pairs[key]
 		if cas := q.Get("cas"); cas != "" && have != nil && cas != strconv.FormatUint(have.ModifyIndex, 10) {
-			reply(w, false)
+			Reply(w, false)
 			return
 		}
 		if have != nil {
 			delete(f.pairs, key)
 			f.bump()
 		}
-		reply(w, true)
+		Reply(w, true)
 	default:
 		http.Error(w, "method", http.StatusMethodNotAllowed)
 	}
 }
 
-func (f *fakeConsul) bump() {
+func (f *Consul) bump() {
 	f.index++
 	close(f.changed)
 	f.changed = make(chan struct{})
 }
 
-func (f *fakeConsul) get(w http.ResponseWriter, r *http.Request, key string, q url.Values) {
+func (f *Consul) get(w http.ResponseWriter, r *http.Request, key string, q url.Values) {
 	asked, _ := strconv.ParseUint(q.Get("index"), 10, 64)
 	wait, _ := time.ParseDuration(q.Get("wait"))
 	timeout := time.NewTimer(wait)
@@ -170,15 +187,15 @@ func (f *fakeConsul) get(w http.ResponseWriter, r *http.Request, key string, q u
 			found = append(found, p)
 		}
 	}
-	ledBy(w, f.index)
+	Led(w, f.index)
 	if len(found) == 0 {
 		w.WriteHeader(http.StatusNotFound)
 		return
 	}
-	reply(w, found)
+	Reply(w, found)
 }
 
-func (f *fakeConsul) txn(w http.ResponseWriter, r *http.Request) {
+func (f *Consul) txn(w http.ResponseWriter, r *http.Request) {
 	var ops []struct{ KV api.KVTxnOp }
 	if err := json.NewDecoder(r.Body).Decode(&ops); err != nil || len(ops) != 1 {
 		http.Error(w, "cannot read it", http.StatusBadRequest)
@@ -194,7 +211,7 @@ func (f *fakeConsul) txn(w http.ResponseWriter, r *http.Request) {
 	have := f.pairs[o.Key]
 	if o.Verb == api.KVCAS && (o.Index == 0) != (have == nil) || have != nil && o.Index != 0 && o.Index != have.ModifyIndex {
 		w.WriteHeader(http.StatusConflict)
-		reply(w, map[string]any{"Errors": api.TxnErrors{{What: "failed to set key \"" + o.Key + "\", index is stale"}}})
+		Reply(w, map[string]any{"Errors": api.TxnErrors{{What: "failed to set key \"" + o.Key + "\", index is stale"}}})
 		return
 	}
 	if have == nil || string(have.Value) != string(o.Value) {
@@ -202,19 +219,20 @@ func (f *fakeConsul) txn(w http.ResponseWriter, r *http.Request) {
 		have = &api.KVPair{Key: o.Key, Value: o.Value, ModifyIndex: f.index}
 		f.pairs[o.Key] = have
 	}
-	ledBy(w, f.index)
-	reply(w, map[string]any{"Results": []any{map[string]any{"KV": api.KVPair{Key: o.Key, ModifyIndex: have.ModifyIndex}}}})
+	Led(w, f.index)
+	Reply(w, map[string]any{"Results": []any{map[string]any{"KV": api.KVPair{Key: o.Key, ModifyIndex: have.ModifyIndex}}}})
 }
 
-// ledBy writes the headers of an answer with a leader behind it.
-func ledBy(w http.ResponseWriter, index uint64) {
+// Led writes the headers of an answer with a leader behind it.
+func Led(w http.ResponseWriter, index uint64) {
 	h := w.Header()
 	h.Set("X-Consul-Index", strconv.FormatUint(index, 10))
 	h.Set("X-Consul-KnownLeader", "true")
 	h.Set("X-Consul-LastContact", "0")
 }
 
-func reply(w http.ResponseWriter, v any) {
+// Reply writes v as JSON.
+func Reply(w http.ResponseWriter, v any) {
 	if err := json.NewEncoder(w).Encode(v); err != nil {
 		panic(err)
 	}
