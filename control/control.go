@@ -25,6 +25,8 @@ type Caller struct {
 // Members is what an object tells proxies of itself (get_metadata).
 type Members struct {
 	Methods, Oneway, Attrs []string // Oneway are among Methods
+	// Class is what the object's class is called in the texts of errors; "" is "object".
+	Class string
 }
 
 // Object is one of the dispatcher's own. Its methods may be called concurrently.
@@ -33,5 +35,9 @@ type Object interface {
 	// Call runs a method that is among Members. A values.Exception as the error is
 	// raised in the client as it is; of any other only that something went wrong is
 	// told, and the log has the rest. The arguments are the object's to keep.
+	//
+	// For the attributes in Members it is called with the method "__getattr__" and the
+	// name, or "__setattr__", the name and the value. It must return soon after ctx has
+	// ended: connections and the daemon wait for it.
 	Call(ctx context.Context, from Caller, method string, args []values.Value, kwargs values.Dict) (values.Value, error)
 }
