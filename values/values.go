@@ -11,7 +11,7 @@ import "errors"
 
 // Value is a Python value: nil (None), bool, int64, *big.Int (what int64 cannot
 // hold), float64, complex128, string, []byte, Tuple, List, Set, Dict, URI, Proxy,
-// Exception, or Instance for the serialized form of any other class.
+// *Exception, Raised, or Instance for the serialized form of any other class.
 type Value any
 
 // The containers. A Dict keeps the order of its keys; a serializer without a form
