@@ -51,7 +51,8 @@ func (c *Cluster) TryLease(a *Attempt) *Lease {
 // the holder sends the CONNECT; in mode call its handshake is done.
 //
 // The error is an *UnreachableError, a *RefusedError, ErrQueueFull,
-// ErrQueueTimeout, or ctx's. The lease must be given back with Done. When all
+// ErrQueueTimeout, or ctx's. Where ctx is cancelled because of ErrTooLate, a pooled
+// connection that is being made goes on being made. The lease must be given back with Done. When all
 // Acquires of one search together have taken queue_timeout, none waits any more.
 func (c *Cluster) Acquire(ctx context.Context, a *Attempt) (*Lease, error) {
 	began := time.Now()
@@ -183,6 +184,9 @@ func (c *Cluster) open(ctx context.Context, a *Attempt, g grant) (*Lease, error)
 		awaitEnd(ctx, g.evicted, g.lag)
 	}
 	answerBy := time.Now().Add(c.times(a).Connect)
+	if a.Handshake != nil {
+		return c.openPooled(ctx, a, g, answerBy)
+	}
 	dialCtx, cancel := context.WithDeadline(ctx, answerBy)
 	defer cancel()
 	nc, err := c.cfg.Dialer.DialContext(dialCtx, e.Address.Network, e.Address.Addr)
@@ -195,11 +199,8 @@ func (c *Cluster) open(ctx context.Context, a *Attempt, g grant) (*Lease, error)
 		c.dialFailed(a, &g, err)
 		return nil, nil
 	}
-	conn := newConn(c, e, nc, a.Handshake)
+	conn := newConn(c, e, nc, nil)
 	e.metrics.Connections.Inc()
-	if a.Handshake != nil {
-		return c.greet(ctx, a, &g, conn, answerBy)
-	}
 	c.lock()
 	defer c.unlock()
 	a.try(e)

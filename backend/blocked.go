@@ -12,17 +12,22 @@ func (c *Cluster) Blocked(a *Attempt, blocked func(e *Endpoint, room bool, slots
 	if c.shut() {
 		return false
 	}
-	now, some := time.Now(), false
+	now := time.Now()
 	s := c.ask(a, now)
-	s.unwell = true
-	for _, e := range c.members {
-		if a.home != nil && e != a.home || !s.suits(e) {
-			continue
+	// As in a search, those that are not well count only where there are no others.
+	for s.unwell = c.panicking; ; s.unwell = true {
+		some := false
+		for _, e := range c.members {
+			if a.home != nil && e != a.home || !s.suits(e) {
+				continue
+			}
+			some = true
+			if !blocked(e, c.room(e, a, now) != nowhere, c.slots(c.most(e), a.Nested)) {
+				return false
+			}
 		}
-		some = true
-		if !blocked(e, c.room(e, a, now) != nowhere, c.slots(c.most(e), a.Nested)) {
-			return false
+		if some || s.unwell {
+			return some
 		}
 	}
-	return some
 }

@@ -66,12 +66,21 @@ func TestBlocked(t *testing.T) {
 		}, map[string]seen{addrB: {true, 1}}, []string{addrB}, true},
 		{"the other dialect", 2, func(t *testing.T, r *rig, a *Attempt) { r.learnt(v48, addrA) },
 			map[string]seen{addrB: {true, 1}}, []string{addrB}, true},
-		{"not well", 2, func(t *testing.T, r *rig, a *Attempt) { // it may become so
+		{"not well", 2, func(t *testing.T, r *rig, a *Attempt) { // no search goes there
 			r.of(t, addrA, func(e *Endpoint) {
 				for e.judge.Up() {
 					e.judge.Observe(health.Down)
 				}
 			})
+		}, map[string]seen{addrB: {true, 1}}, []string{addrB}, true},
+		{"none is well", 2, func(t *testing.T, r *rig, a *Attempt) {
+			for _, address := range []string{addrA, addrB} {
+				r.of(t, address, func(e *Endpoint) {
+					for e.judge.Up() {
+						e.judge.Observe(health.Down)
+					}
+				})
+			}
 		}, map[string]seen{addrA: {true, 1}, addrB: {true, 1}}, []string{addrB}, false},
 		{"at home", 2, func(t *testing.T, r *rig, a *Attempt) { r.of(t, addrB, func(e *Endpoint) { a.home = e }) },
 			map[string]seen{addrB: {true, 1}}, []string{addrB}, true},

@@ -16,21 +16,96 @@ import (
 	"github.com/pyro-dispatch/pyro-dispatch/wire"
 )
 
-// greet makes the handshake on a new connection that is to be pooled, and a lease
-// of it. Neither a lease nor an error means that another endpoint should be
-// tried.
-func (c *Cluster) greet(ctx context.Context, a *Attempt, g *grant, conn *Conn, answerBy time.Time) (*Lease, error) {
-	h := a.Handshake
-	connect := a.Connect
+// ErrTooLate is the cause with which a search is to be cancelled whose call has no
+// time left: what is wrong with the endpoint is still to be found out.
+var ErrTooLate = errors.New("the call has no time left")
+
+// made is what came of making a pooled connection.
+type made struct {
+	conn   *Conn // nil: it could not be dialed, and err is why
+	head   wire.Head
+	answer []byte // to the CONNECT
+	err    error
+}
+
+// openPooled makes a pooled connection, and a lease of it. Neither a lease nor an
+// error means that another endpoint should be tried.
+func (c *Cluster) openPooled(ctx context.Context, a *Attempt, g grant, answerBy time.Time) (*Lease, error) {
+	h, connect := a.Handshake, a.Connect
 	if connect == nil {
 		connect = h.connect
 	}
-	head, answer, err := c.exchange(ctx, conn, connect, answerBy)
-	if err == nil && head.Dialect != h.Dialect {
-		err = errOtherDialect
+	work, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	result, abandoned := make(chan made), make(chan struct{})
+	go func() {
+		defer cancel()
+		m := c.makeConn(work, g.endpoint, h, connect, answerBy)
+		select {
+		case result <- m:
+		case <-abandoned:
+			c.belated(h, g, m)
+		}
+	}()
+	var m made
+	select {
+	case m = <-result:
+	case <-ctx.Done():
+		if errors.Is(context.Cause(ctx), ErrTooLate) {
+			c.lock()
+			h.users++ // until belated is done with it
+			c.unlock()
+			close(abandoned)
+			return nil, ctx.Err()
+		}
+		cancel()
+		m = <-result
 	}
-	if err == nil && head.Type == wire.ConnectOK {
-		return c.welcomed(a, g, conn, &head, answer), nil
+	if err := ctx.Err(); err != nil {
+		m.err = err // whatever came of it
+	}
+	return c.settleOpen(ctx, a, &g, m)
+}
+
+// makeConn dials e and makes the handshake.
+func (c *Cluster) makeConn(ctx context.Context, e *Endpoint, h *Handshake, connect []byte, answerBy time.Time) (m made) {
+	dialCtx, cancel := context.WithDeadline(ctx, answerBy)
+	defer cancel()
+	nc, err := c.cfg.Dialer.DialContext(dialCtx, e.Address.Network, e.Address.Addr)
+	if err != nil {
+		return made{err: err}
+	}
+	m.conn = newConn(c, e, nc, h)
+	e.metrics.Connections.Inc()
+	m.head, m.answer, m.err = c.exchange(ctx, m.conn, connect, answerBy)
+	if m.err == nil && m.head.Dialect != h.Dialect {
+		m.err = errOtherDialect
+	}
+	return m
+}
+
+// belated accounts for a connection whose search was given up for want of time: the
+// endpoint is judged by it all the same, and others may use it.
+func (c *Cluster) belated(h *Handshake, g grant, m made) {
+	defer c.Leave(h)
+	a := &Attempt{Dialect: h.Dialect, Handshake: h}
+	if l, _ := c.settleOpen(context.Background(), a, &g, m); l != nil {
+		l.Done(Served)
+	}
+}
+
+// settleOpen makes a lease of m, or accounts for what went wrong.
+func (c *Cluster) settleOpen(ctx context.Context, a *Attempt, g *grant, m made) (*Lease, error) {
+	h, conn := a.Handshake, m.conn
+	switch {
+	case conn == nil && ctx.Err() != nil:
+		g.evicted = nil // it is closed
+		c.takeBack(*g)
+		return nil, ctx.Err()
+	case conn == nil:
+		c.dialFailed(a, g, m.err)
+		return nil, nil
+	case m.err == nil && m.head.Type == wire.ConnectOK:
+		return c.welcomed(a, g, conn, &m.head, m.answer), nil
 	}
 
 	c.lock()
@@ -48,21 +123,21 @@ func (c *Cluster) greet(ctx context.Context, a *Attempt, g *grant, conn *Conn, a
 		c.endSlot(e, g.verdict, errExcluded)
 		return nil, ctx.Err()
 	}
-	if head.Dialect != 0 {
-		e.learn(head.Dialect)
+	if m.head.Dialect != 0 {
+		e.learn(m.head.Dialect)
 	}
 	switch {
-	case err != nil:
-		c.unanswered(a, g, err)
+	case m.err != nil:
+		c.unanswered(a, g, m.err)
 		return nil, nil
-	case wire.Saturated(answer):
+	case wire.Saturated(m.answer):
 		c.filled(e, g.evicted != nil)
 		c.endSlot(e, g.verdict, errExcluded)
 		return nil, nil
 	}
 	c.endSlot(e, g.verdict, nil)
 	h.uncache() // what was good before may not be any more
-	return nil, &RefusedError{Endpoint: e, Answer: answer}
+	return nil, &RefusedError{Endpoint: e, Answer: m.answer}
 }
 
 // unanswered accounts for an endpoint that did not answer as Pyro does.

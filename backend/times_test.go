@@ -7,6 +7,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/pyro-dispatch/pyro-dispatch/pyrotest"
 )
 
@@ -57,6 +59,43 @@ func TestOwnConnectTimeout(t *testing.T) {
 				})
 			})
 		}
+	}
+}
+
+// TestTooLate: where a call has no time left, what its endpoint is worth is found out
+// all the same; where the client has gone, it is not.
+func TestTooLate(t *testing.T) {
+	tests := []struct {
+		name   string
+		cause  error
+		daemon *pyrotest.Daemon
+		failed map[string]float64
+		idle   int
+	}{
+		{"a silent daemon", ErrTooLate, &pyrotest.Daemon{OnConnect: pyrotest.Silence}, map[string]float64{"unanswered": 1}, 0},
+		{"a slow one", ErrTooLate, &pyrotest.Daemon{OnConnect: pyrotest.After(connectTimeout/2, pyrotest.AcceptConnect)}, map[string]float64{}, 1},
+		{"the client has gone", nil, &pyrotest.Daemon{OnConnect: pyrotest.Silence}, map[string]float64{}, 0},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				r := newRigWith(pooling(addrA))
+				r.daemon(t, addrA, tt.daemon)
+				client := r.newClient(v502, "x")
+				ctx, cancel := context.WithCancelCause(t.Context())
+				time.AfterFunc(connectTimeout/10, func() { cancel(tt.cause) })
+				if _, err := r.Acquire(ctx, client.a); !errors.Is(err, context.Canceled) {
+					t.Errorf("Acquire: %v", err)
+				}
+				client.leave() // the handshake is needed for longer
+				time.Sleep(connectTimeout + time.Second)
+				if diff := cmp.Diff(tt.failed, r.failures(t)); diff != "" {
+					t.Errorf("connect_failures_total (-want +got):\n%s", diff)
+				}
+				r.wantIdle(t, addrA, tt.idle)
+				r.consistent(t)
+			})
+		})
 	}
 }
 

@@ -27,18 +27,18 @@ type driver struct {
 	session *router.Session
 	leg     *link
 	legPort router.Port
-	wanted  wantedLeg          // the Acquire that no goroutine has taken up yet
-	cancel  context.CancelFunc // ends the Acquire in progress
-	running int                // goroutines
-	legging bool               // one of them is the leg's
-	ghost   *backend.Conn      // what that reads to its end although the session has given it up
-	ended   chan struct{}      // closed by Close; made by whoever must wait for it
-	over    bool               // Close was asked for
-	resume  chan struct{}      // holds a token where the client's bytes may be shown again
-	paused  bool               // the client's goroutine waits for that
-	parking bool               // goroutines are asked to leave, or have left
-	away    goroutines         // those that have left
-	ticket  int32              // the session's in the lot
+	wanted  wantedLeg               // the Acquire that no goroutine has taken up yet
+	cancel  context.CancelCauseFunc // ends the Acquire in progress
+	running int                     // goroutines
+	legging bool                    // one of them is the leg's
+	ghost   *backend.Conn           // what that reads to its end although the session has given it up
+	ended   chan struct{}           // closed by Close; made by whoever must wait for it
+	over    bool                    // Close was asked for
+	resume  chan struct{}           // holds a token where the client's bytes may be shown again
+	paused  bool                    // the client's goroutine waits for that
+	parking bool                    // goroutines are asked to leave, or have left
+	away    goroutines              // those that have left
+	ticket  int32                   // the session's in the lot
 
 	connect  charge              // for the CONNECT that the session holds
 	failed   []router.FailedCall // to be logged when the lock is free
@@ -164,8 +164,10 @@ func (d *driver) perform(t todo) {
 		case router.Cancel:
 			d.mu.Lock()
 			d.wanted = wantedLeg{}
-			if d.cancel != nil {
-				d.cancel()
+			if d.cancel != nil && a.Outcome == backend.TimedOut {
+				d.cancel(backend.ErrTooLate)
+			} else if d.cancel != nil {
+				d.cancel(nil)
 			}
 			d.mu.Unlock()
 		case router.Send:
@@ -195,7 +197,7 @@ func (d *driver) perform(t todo) {
 				close(d.ended)
 			}
 			if d.cancel != nil {
-				d.cancel()
+				d.cancel(nil)
 			}
 			leg, pooled, last := d.leg, d.calls(), d.running == 0
 			d.mu.Unlock()

@@ -40,13 +40,13 @@ func (d *driver) runLeg() {
 			d.mu.Unlock()
 			break
 		}
-		ctx, cancel := context.WithCancel(context.Background())
+		ctx, cancel := context.WithCancelCause(context.Background())
 		d.cancel = cancel
 		cluster := d.session.Route().Cluster
 		d.mu.Unlock()
 
 		lease, err := cluster.Acquire(ctx, w.attempt)
-		cancel()
+		cancel(nil)
 		if err != nil {
 			d.event(func(now time.Duration) { d.session.Unreachable(now, w.port, err) })
 			continue

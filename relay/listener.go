@@ -157,9 +157,6 @@ func (l *listener) depart(d *driver) {
 // line in the log.
 func (l *listener) sessionEnded(d *driver) {
 	s := d.session.Summary()
-	if !d.denied {
-		l.metrics.Sessions.Dec()
-	}
 	l.metrics.Ended(string(s.Reason))
 	level := zapcore.InfoLevel
 	switch {
@@ -170,6 +167,9 @@ func (l *listener) sessionEnded(d *driver) {
 	}
 	if e := l.log.Check(level, "session ended"); e != nil {
 		e.Write(d.endFields(&s)...)
+	}
+	if !d.denied {
+		l.metrics.Sessions.Dec() // whoever sees it at 0 finds everything else accounted for
 	}
 
 	d.mu.Lock()

@@ -51,8 +51,9 @@ const (
 	// Acquire: find an endpoint of the route's cluster for Attempt, then call
 	// Granted or Unreachable for Port.
 	Acquire Op = iota
-	// Cancel: the Acquire for Port is no longer wanted. A lease that comes all
-	// the same is given to Granted as ever, which releases it.
+	// Cancel: the Acquire for Port is no longer wanted; where Outcome is TimedOut,
+	// because the call has no time left. A lease that comes all the same is given to
+	// Granted as ever, which releases it.
 	Cancel
 	// Send: write Bytes to Port. The session does not change them any more; it
 	// may ask for the same Bytes, a CONNECT, to be sent to another port.

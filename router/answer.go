@@ -52,9 +52,6 @@ func (s *Session) decline(now time.Duration) {
 		return
 	}
 	s.answer(now, c)
-	if s.circle != nil { // there is nothing behind it
-		s.finish(now, ReasonCircular, backend.Served)
-	}
 }
 
 // answer gives the client an exception as the result of c.
@@ -121,8 +118,8 @@ func unsentText(r *Route, err error) string {
 func cause(err error) string {
 	refused := (*backend.RefusedError)(nil)
 	switch {
-	case errors.As(err, &refused):
-		return "the daemon no longer accepts the handshake"
+	case errors.As(err, &refused), errors.Is(err, errRefusedNow):
+		return errRefusedNow.Error()
 	case errors.Is(err, backend.ErrQueueFull):
 		return backend.ErrQueueFull.Error()
 	case errors.Is(err, backend.ErrQueueTimeout):
@@ -141,7 +138,7 @@ func unsentAs(err error) metrics.Outcome {
 		return metrics.QueueFull
 	case errors.Is(err, backend.ErrQueueTimeout):
 		return metrics.QueueTimeout
-	case errors.As(err, &refused):
+	case errors.As(err, &refused), errors.Is(err, errRefusedNow):
 		return metrics.HandshakeRefused
 	case errors.Is(err, ErrTimeout):
 		return metrics.TimedOut

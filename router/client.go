@@ -151,9 +151,6 @@ func (s *Session) look(now time.Duration, h *wire.Head, b []byte) Reason {
 			c.due = now + c.allowed
 		}
 	}
-	if s.circle != nil {
-		c.failure = s.circle
-	}
 	s.identify(h, b, &c)
 	s.next, s.looked = c, true
 	s.nest(now, h, &marks)
@@ -165,10 +162,13 @@ func (s *Session) look(now time.Duration, h *wire.Head, b []byte) Reason {
 // ready reports whether the client's next request can be sent on now. Otherwise it
 // waits for a Resume, or has failed.
 func (s *Session) ready(now time.Duration, h *wire.Head, message []byte) bool {
-	if s.pooled != nil {
+	switch {
+	case s.pooled != nil:
 		return s.readyPooled(now, h, message)
-	}
-	if s.next.oneway(h) {
+	case s.hollow != nil:
+		s.fill(now, h)
+		return false
+	case s.next.oneway(h):
 		return true
 	}
 	return s.calls.late() == 0 && !s.calls.full()

@@ -23,7 +23,7 @@ var (
 // callDue is when the first of the client's calls has taken too long; 0: never. A
 // request that is still being sent has all the time it needs.
 func (s *Session) callDue() (due time.Duration) {
-	if s.looked && s.lease == nil || s.held() {
+	if s.looked && (s.lease == nil || s.joining) || s.held() {
 		due = s.next.due
 	}
 	for i := range s.calls.len() {
@@ -40,6 +40,12 @@ func (s *Session) held() bool { return s.looked && s.pooled == nil && s.calls.la
 // expire answers the calls that have taken too long. It reports whether the session
 // has ended.
 func (s *Session) expire(now time.Duration) bool {
+	if s.joining {
+		if due := s.next.due; due != 0 && now >= due {
+			s.unfilled(ErrTimeout, backend.TimedOut)
+		}
+		return false
+	}
 	if s.state != inOpen || s.greeting != nil {
 		return false
 	}
@@ -60,7 +66,7 @@ func (s *Session) expire(now time.Duration) bool {
 func (s *Session) giveUpNext(now time.Duration) {
 	s.next.failure = ErrTimeout
 	if s.pooled != nil && s.leg != 0 && s.lease == nil {
-		s.do(Action{Op: Cancel, Port: s.leg})
+		s.do(Action{Op: Cancel, Port: s.leg, Outcome: backend.TimedOut})
 		s.leg, s.pooled.waiting = 0, false
 	}
 	s.resume()
@@ -127,7 +133,7 @@ func (s *Session) giveUpPooled(now time.Duration, o metrics.Outcome) {
 	case p.resending:
 		p.resending = false
 		if s.lease == nil {
-			s.do(Action{Op: Cancel, Port: s.leg})
+			s.do(Action{Op: Cancel, Port: s.leg, Outcome: backend.TimedOut})
 			s.leg = 0
 		} else {
 			s.unhold(outcome)

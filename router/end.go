@@ -152,6 +152,8 @@ func (s *Session) Tick(now time.Duration) {
 			s.deadline = now + s.env.LingerTime
 		case s.legBroken:
 			s.legEnded(now, s.leg, ReasonBackendReset, nil)
+		case s.joining:
+			s.unfilled(errHalfAnswer, backend.Unanswered)
 		case s.state == inGreeting: // too late for another: the client has a part of the answer
 			s.blame(errHalfAnswer)
 			s.finish(now, ReasonGarbled, backend.Unanswered)
@@ -177,6 +179,9 @@ func (s *Session) Drain(now time.Duration) {
 	s.draining = true
 	switch s.state {
 	case inHandshake, inAcquiring:
+		if s.joining {
+			break // that is a call under way
+		}
 		s.refuseDrained(now)
 	case inOpen:
 		if s.atRest() {
@@ -240,6 +245,10 @@ func (s *Session) legEnded(now time.Duration, p Port, r Reason, err error) {
 	}
 	if s.state == inGreeting && s.greeting != nil {
 		s.failover(now, backend.Broken)
+		return
+	}
+	if s.joining {
+		s.unfilled(errHalfAnswer, backend.Broken)
 		return
 	}
 	if s.pooled != nil && s.survives(now, err) {

@@ -17,8 +17,9 @@ import (
 // A multiplexing daemon that is at work on a call answers no CONNECT. So where a call
 // would come back to it, its client's CONNECT would wait already, and the call never
 // come. Such a client is answered as the daemon answered an equal CONNECT before, and
-// then its first call, with the circle. (A CONNECTFAIL would be raised as a
-// communication error, which the client's own daemon would swallow.)
+// its call with the circle. (A CONNECTFAIL would be raised as a communication error,
+// which the client's own daemon would swallow.) It may go on: in mode session it is
+// connected for the first call of its that does not wait for itself.
 
 // blocked looks for a circle at each of the endpoints that suit the attempt: they wait
 // for what comes, and cannot serve it meanwhile, or their connections are the chain's.
@@ -46,7 +47,9 @@ func (s *Session) waitsForItself(now time.Duration, c *call, h *wire.Head) bool 
 	}
 	circle, ok := s.blocked(&s.parents)
 	if ok {
-		s.foundCircle(now, circle, true, true)
+		if s.hollow == nil || !s.hollow.reported {
+			s.foundCircle(now, circle, true, true)
+		}
 		c.failure = fmt.Errorf("%w: %s", ErrCircular, circle)
 	}
 	return ok
@@ -74,14 +77,46 @@ func (s *Session) forestalled(now time.Duration, h *wire.Head) bool {
 	}
 	s.foundCircle(now, circle, true, true)
 	s.failedUnsent()
-	s.circle = fmt.Errorf("%w: %s", ErrCircular, circle)
-	s.blame(s.circle)
-	if answer := s.route.welcomes.of(h, s.greeting.message); answer != nil && s.pooled == nil && s.answerAsBefore(answer) {
+	g := s.greeting
+	if answer := s.route.welcomes.of(h, g.message); answer != nil && s.pooled == nil && s.answerAsBefore(answer) {
+		s.hollow, g.reported = g, true
 		return true
 	}
+	err = fmt.Errorf("%w: %s", ErrCircular, circle)
+	s.blame(err)
 	s.refuse(now, ReasonCircular, refusal{answersConnect: true, text: fmt.Sprintf("pyro-dispatch: %v (route %s, cluster %s, correlation id %s)",
-		s.circle, s.route.Name, s.route.Cluster.Name(), uuid.UUID(marks.Correlation))})
+		err, s.route.Name, s.route.Cluster.Name(), uuid.UUID(marks.Correlation))})
 	return true
+}
+
+// fill has a hollow session connected for the client's next request, unless that
+// would wait for itself too.
+func (s *Session) fill(now time.Duration, h *wire.Head) {
+	s.attempt.Again()
+	s.attempt.Nested = s.next.nested()
+	itself := s.waitsForItself(now, &s.next, h)
+	s.hollow.reported = false // the next circle is another one
+	if itself {
+		return
+	}
+	s.greeting, s.joining = s.hollow, true
+	s.acquire()
+}
+
+// unfilled: that came to nothing, and the request fails.
+func (s *Session) unfilled(err error, o backend.Outcome) {
+	s.next.failure = err
+	switch {
+	case s.lease != nil:
+		s.release(o)
+	case s.leg != 0:
+		s.do(Action{Op: Cancel, Port: s.leg, Outcome: o})
+		s.leg = 0
+	}
+	s.state, s.greeting, s.joining, s.swallowing = inOpen, nil, false, false
+	s.replyLeft = 0
+	s.disarm()
+	s.resume()
 }
 
 // excuse: the calls further up are about to run out of time, and their endpoints are

@@ -60,6 +60,69 @@ func TestForestalled(t *testing.T) {
 	})
 }
 
+// TestForestalledAgain: such a client is not lost. In mode session it is connected for
+// the first call that can be served, as if it had been from the beginning.
+func TestForestalledAgain(t *testing.T) {
+	ends := map[string]struct {
+		end  func(f *family)
+		told string // "": the call is answered
+	}{
+		"served": {end: func(f *family) {
+			f.child.connects()
+			f.child.answers(f.m.ok())
+			f.child.answers(f.m.result())
+		}},
+		"unreachable": {end: func(f *family) { f.child.lacks(f.child.leg, backend.ErrUnreachable) }, told: "no endpoint reachable"},
+		"refused": {end: func(f *family) {
+			f.child.connects()
+			f.child.answers(f.m.fail())
+		}, told: "no longer accepts"},
+		"gone": {end: func(f *family) {
+			f.child.connects()
+			f.child.answers(f.m.ok()[:45])
+			f.child.hangsUp(f.child.leg)
+		}, told: "no endpoint reachable"},
+		"too late to connect": {end: func(f *family) { f.child.waits(callTime) }, told: "no reply in time"},
+		"too late to greet": {end: func(f *family) {
+			f.child.connects()
+			f.child.waits(callTime)
+		}, told: "no reply in time"},
+	}
+	for _, d := range dialects {
+		for name, tt := range ends {
+			t.Run(d.String()+"/"+name, func(t *testing.T) {
+				f := forestall(t, d, false)
+				call := f.m.message(wire.Invoke, 10).WithCorrelation(f.id).Bytes()
+				f.child.says(handshakeOf(f, false).Bytes())
+				for range 2 { // a call and its repetition
+					f.child.says(call)
+					if m := toldLast(t, f.child); !strings.Contains(string(m.Data), "circular call: ") {
+						t.Fatalf("told %+v %q", m.Head, m.Data)
+					}
+				}
+				if got := len(f.child.circles); got != 2 {
+					t.Errorf("found %d circles", got)
+				}
+				f.parent.answers(f.m.result())
+				f.parent.hangsUp(router.Client) // which leaves its connection to the child
+				before := f.child.lines[router.Client].got.n
+				f.child.says(call)
+				tt.end(&f)
+				after := f.child.lines[router.Client].got.n
+				m := toldLast(t, f.child)
+				if after != before+1 || m.Head.Type != wire.Result || m.Head.Has(wire.Exception) != (tt.told != "") ||
+					!strings.Contains(string(m.Data), tt.told) {
+					t.Errorf("told %d messages, the last %+v %q", after-before, m.Head, m.Data)
+				}
+				if f.child.closed || f.child.session.State() != router.Idle {
+					t.Errorf("the client's session is %s", f.child.session.State())
+				}
+				f.finish()
+			})
+		}
+	}
+}
+
 // TestForestalledUnknown: where no daemon has answered an equal CONNECT, it is refused.
 func TestForestalledUnknown(t *testing.T) {
 	inBothModes(t, func(t *testing.T, d wire.Dialect, pooled bool) {

@@ -49,6 +49,10 @@ func (s *Session) Unreachable(now time.Duration, p Port, err error) {
 		return
 	}
 	s.leg = 0 // nothing to cancel
+	if s.joining {
+		s.unfilled(err, 0)
+		return
+	}
 	if refused := (*backend.RefusedError)(nil); errors.As(err, &refused) {
 		s.passOnRefusal(now, refused)
 		return
@@ -62,6 +66,10 @@ func (s *Session) Unreachable(now time.Duration, p Port, err error) {
 func (s *Session) failover(now time.Duration, o backend.Outcome) {
 	s.release(o)
 	s.deadline = 0
+	if s.draining && s.joining {
+		s.unfilled(backend.ErrUnreachable, o)
+		return
+	}
 	if s.draining {
 		s.refuseDrained(now)
 		return
@@ -140,6 +148,9 @@ func (s *Session) replyData(now time.Duration, b []byte) (t Taken) {
 	return t
 }
 
+// errRefusedNow: a daemon answered as welcome, and refuses now.
+var errRefusedNow = errors.New("the daemon no longer accepts the handshake")
+
 // What can be wrong with an endpoint's messages, besides their headers.
 var (
 	errHalfAnswer   = errors.New("answer to CONNECT began but did not end")
@@ -166,7 +177,7 @@ func (s *Session) nextReply(h *wire.Head) error {
 	}
 	s.replyFlags = *h
 	s.replyLeft = h.Len()
-	s.swallowing = s.calls.late() > 0
+	s.swallowing = s.calls.late() > 0 || s.joining
 	if s.state == inGreeting {
 		s.answered(h)
 	}
@@ -177,7 +188,10 @@ func (s *Session) nextReply(h *wire.Head) error {
 func (s *Session) answered(h *wire.Head) {
 	s.lease.Answered(h.Dialect)
 	s.summary.Endpoint = s.lease.Endpoint.Address.String()
-	s.greeting, s.attempt, s.excuseBy = nil, nil, 0
+	s.greeting, s.excuseBy = nil, 0
+	if !s.joining {
+		s.attempt = nil
+	}
 }
 
 func (s *Session) expects(t wire.Type) bool {
@@ -211,6 +225,13 @@ func (s *Session) replyMoved(now time.Duration, n int64) {
 // replied: the reply is complete.
 func (s *Session) replied(now time.Duration) {
 	switch {
+	case s.joining && s.replyFlags.Type == wire.ConnectFail:
+		s.unfilled(errRefusedNow, backend.Refused)
+		return
+	case s.joining:
+		s.hollow, s.attempt, s.joining, s.swallowing = nil, nil, false, false
+		s.state = inOpen
+		s.disarm()
 	case s.replyFlags.Type == wire.ConnectFail:
 		s.route.Calls.Refused()
 		s.finish(now, ReasonRefused, backend.Refused)

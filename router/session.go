@@ -52,7 +52,8 @@ type Session struct {
 	looked   bool // once enough of it has been here
 	origin   inflight.Origin
 	parents  inflight.Parents // of next
-	circle   error            // why the client was not connected to its endpoint, and its call fails
+	hollow   *greeting        // of a client that was answered, but not connected: see forestall.go
+	joining  bool             // that is being made good
 	marked   []byte           // memory for its header and annotations
 	dropLeft int64            // of a request that is not sent on: bytes still to be dropped
 
@@ -95,6 +96,7 @@ type greeting struct {
 	head        wire.Head
 	correlation [16]byte
 	message     []byte // the whole CONNECT as it came
+	reported    bool   // of one that is not sent on: the circle that it would close
 }
 
 type phase uint8
@@ -256,10 +258,13 @@ func (s *Session) Actions() []Action {
 // Held is how many bytes of the CONNECT the session keeps, in memory of its own,
 // in case that another endpoint must be asked.
 func (s *Session) Held() int {
-	if s.greeting == nil {
-		return 0
+	switch {
+	case s.greeting != nil:
+		return len(s.greeting.message)
+	case s.hollow != nil:
+		return len(s.hollow.message)
 	}
-	return len(s.greeting.message)
+	return 0
 }
 
 // Route is the client's route, nil before it is found.

@@ -101,7 +101,7 @@ func (s *Session) settle(now time.Duration, r Reason, o backend.Outcome) {
 		s.do(Action{Op: Cancel, Port: s.leg})
 	}
 	s.leg = 0
-	s.greeting = nil
+	s.greeting, s.hollow, s.joining = nil, nil, false
 }
 
 // failOneways accounts for oneway calls that are not known to be written.
