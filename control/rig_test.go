@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"slices"
 	"strings"
 	"sync"
@@ -285,9 +284,6 @@ func flat(v values.Value) values.Value {
 	}
 	return v
 }
-
-// pipe is a connection that nobody serves yet.
-func (r *rig) pipe() (client, server net.Conn) { return r.network.Pipe() }
 
 // sorted sorts the strings in all lists, since sets have no order.
 func sorted(v values.Value) values.Value {
