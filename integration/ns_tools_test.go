@@ -130,7 +130,8 @@ var (
 	pyroObjectID = regexp.MustCompile(`obj_[0-9a-f]{32}`)
 	badPattern   = regexp.MustCompile(`(invalid regex: ).*`)
 	ownMetadata  = regexp.MustCompile(`'?class:Pyro[45]\.[a-z]+\.NameServer'?`)
-	pyroTicks    = regexp.MustCompile(`0x[0-9a-f]+`)
+	pythonSet    = regexp.MustCompile(`\{'[^{}]*'\}`)
+	pythonNumber = regexp.MustCompile(`0x[0-9a-f]+|owner \d+`) // of objects and threads
 )
 
 // sameWords makes what two name servers, or programs that asked them, print equal where they
@@ -139,7 +140,10 @@ var (
 func sameWords(printed string) string {
 	printed = pyroAddress.ReplaceAllString(printed, "$1@ADDRESS")
 	printed = pyroObjectID.ReplaceAllString(printed, "obj_ID")
-	printed = pyroTicks.ReplaceAllString(printed, "0xID")
+	printed = pythonNumber.ReplaceAllString(printed, "NUMBER")
+	printed = pythonSet.ReplaceAllStringFunc(printed, func(set string) string {
+		return "{" + sorted(strings.Trim(set, "{}"), ", ", ", ") + "}"
+	})
 	printed = badPattern.ReplaceAllString(printed, "$1...")
 	printed = pyroMetaURI.ReplaceAllStringFunc(printed, func(uri string) string {
 		return "PYROMETA:" + sorted(strings.TrimPrefix(uri, "PYROMETA:"), ",", ",")
