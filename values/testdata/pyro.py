@@ -46,6 +46,18 @@ class Thing(object):
     def __init__(self):
         self.n = 1
 
+    def __eq__(self, other):
+        return vars(self) == vars(other)
+
+
+Thing.__module__ = "things"
+
+
+def make_thing(classname, state):
+    thing = Thing()
+    thing.n = state["n"]
+    return thing
+
 
 def proxy(lib):
     p = lib.Proxy("PYRO:obj@example.com:4444")
@@ -175,17 +187,18 @@ def write():
 
 def same(lib, serializer, want, got):
     """Whether got is what a serializer leaves of want."""
-    if isinstance(want, bytes) and serializer == "serpent" and not PY2:
+    if isinstance(want, bytes) and serializer == "serpent" and isinstance(got, dict):
         import serpent
         return serpent.tobytes(got) == want
     if isinstance(want, BaseException):
-        return type(got) is type(want) and same(lib, serializer, want.args, got.args) and vars(got) == vars(want)
+        return type(got) is type(want) and same(lib, serializer, list(want.args), list(got.args)) and vars(got) == vars(want)
     if isinstance(want, lib.Wrapper):
         return type(got) is lib.Wrapper and same(lib, serializer, want.exception, got.exception)
     if isinstance(want, lib.Proxy):
-        return type(got) is lib.Proxy and [same(lib, serializer, getattr(want, a), getattr(got, a)) for a in (
-            "_pyroUri", "_pyroMethods", "_pyroOneway", "_pyroAttrs", "_pyroHandshake", "_pyroSerializer"
-        )] == [True] * 6 and getattr(want, "_pyroHmacKey", None) == getattr(got, "_pyroHmacKey", None)
+        plain = ["_pyroUri", "_pyroMethods", "_pyroOneway", "_pyroAttrs", "_pyroHandshake", "_pyroSerializer"]
+        if lib is Lib4:
+            plain.append("_pyroHmacKey")
+        return type(got) is lib.Proxy and all(getattr(want, a) == getattr(got, a) for a in plain)
     if isinstance(want, lib.URI) and want.protocol == "PYROMETA":
         return set(want.object) == set(got.object) and want.location == got.location
     if isinstance(want, (float, complex)):
@@ -200,16 +213,28 @@ def same(lib, serializer, want, got):
         kind = type(want) if serializer not in ("json", "msgpack") else list
         return type(got) is kind and len(got) == len(want) and all(same(lib, serializer, w, g) for w, g in zip(want, got))
     if isinstance(want, dict):
-        if serializer == "json":
-            want = json.loads(json.dumps(want, default=lambda x: None))
-            return list(got) == list(want)
-        return list(got) == list(want) and all(same(lib, serializer, want[k], got[k]) for k in want)
-    if PY2 and isinstance(want, (str, unicode)) and isinstance(got, (str, unicode)):
+        if serializer == "json":  # keys are strings
+            want = dict((k if isinstance(k, (str, type(u""))) else json.dumps(k), v) for k, v in want.items())
+        return set(got) == set(want) and all(same(lib, serializer, want[k], got[k]) for k in want)
+    if PY2 and isinstance(want, (str, unicode, int, long)):
         return got == want
     return type(got) is type(want) and got == want
 
 
+# What the libraries do not read, whoever wrote it: serpent's NaN in a complex number,
+# keys of other types in msgpack, msgpack's extensions in a call in Pyro4, and
+# on Python 2 sets in serpent.
+unreadable = {
+    "serpent nan complex", "msgpack int keys", "msgpack other keys", "msgpack none key", "msgpack tuple key",
+    "4 msgpack call: big", "4-py2 serpent set", "4-py2 serpent tuples in a set", "4-py2 serpent bytes in a set",
+    "4-py2 serpent meta uri", "4-py2 serpent call: args", "4-py2 msgpack call: big",
+}
+
+
 def check():
+    for lib in libs:
+        register = Pyro4.util.SerializerBase if lib is Lib4 else Pyro5.serializers.SerializerBase
+        register.register_dict_to_class("things.Thing", make_thing)
     failed = checked = 0
     table = dict(values + calls)
     for line in sys.stdin:
@@ -233,10 +258,12 @@ def check():
             except Exception as x:
                 got, ok = repr(x), False
             checked += 1
-            if not ok:
+            label = serializer + " " + name
+            if not ok and not unreadable & {label, lib.name + " " + label}:
                 failed += 1
                 print("%s %s %s: %s" % (lib.name, serializer, name, str(got)[:200]))
     print("%d checked, %d not the same" % (checked, failed))
+    sys.exit(1 if failed else 0)
 
 
 uri_texts = [
