@@ -27,7 +27,7 @@ func Bind(method string, parameters []string, required int, args []values.Value,
 		bound[i], given[i] = a, true
 	}
 	for _, p := range kwargs {
-		name, _ := p.Key.(string)
+		name, _ := values.Text(p.Key)
 		i := slices.Index(parameters, name)
 		switch {
 		case i < 0:

@@ -53,7 +53,7 @@ func (o *daemonObject) Call(_ context.Context, from Caller, method string, args 
 		return fmt.Sprintf("%s bound on %s, NAT None, %d objects registered. Servertype: pyro-dispatch (like SocketServer_Threadpool)",
 			daemonID, from.Local, len(o.daemon.Registered())+1), nil
 	case "get_metadata":
-		id, _ := bound[0].(string)
+		id, _ := values.Text(bound[0])
 		object, ok := o.daemon.object(id)
 		if !ok {
 			return nil, &values.Exception{Class: "errors.DaemonError", Args: []values.Value{textUnknownObject}}

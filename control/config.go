@@ -44,9 +44,9 @@ type Limits struct {
 	Message     int64 // a request's annotations and data, and its data decompressed; 8 MiB
 	Annotations int64 // a message's annotations; 64 KiB, which is what Pyro4's header can say
 	Handshake   int64 // a CONNECT's annotations and data; 64 KiB
-	// Memory is for all requests together that are larger than 64 KiB or compressed: who
-	// finds it taken waits, no longer than RequestTimeout; 64 MiB, never less than two
-	// times Message.
+	// Memory is for all requests together that are larger than 64 KiB, and as much again
+	// for what compressed ones hold, for which each is charged Message. Who finds it taken
+	// waits, no longer than RequestTimeout and CallTimeout; 64 MiB, never less than Message.
 	Memory      int64
 	Connections int // at once; 1000
 	PerSource   int // of these, from one IPv4 address or IPv6 /64; 256
@@ -83,7 +83,7 @@ func (c Config) withDefaults() Config {
 	orSize(&l.Annotations, 64<<10)
 	orSize(&l.Handshake, 64<<10)
 	orSize(&l.Memory, 64<<20)
-	l.Memory = max(l.Memory, 2*l.Message)
+	l.Memory = max(l.Memory, l.Message)
 	orCount(&l.Connections, 1000)
 	orCount(&l.PerSource, 256)
 	read := values.DefaultLimits()

@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"strings"
 	"sync"
 	"time"
 
@@ -149,11 +150,11 @@ func (c *conn) log(what string, err error, fields ...zap.Field) {
 		zap.String("listener", c.listener), zap.Stringer("peer", c.RemoteAddr()), zap.Error(err))...)
 }
 
-// clip bounds what a client can put into a line of the log.
+// clip bounds what a peer can put into a line of the log, or a text.
 func clip(s string) string {
 	const most = 100
 	if len(s) > most {
-		return s[:most] + "…"
+		return strings.ToValidUTF8(s[:most], "") + "..."
 	}
 	return s
 }

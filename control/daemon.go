@@ -19,8 +19,11 @@ import (
 type Daemon struct {
 	Config
 	read    values.Limits
-	memory  *semaphore.Weighted
 	builtin daemonObject
+
+	// Both of Limits.Memory. Who has of the second waits for nothing but an object, so
+	// that waiting for it with some of the first is no deadlock.
+	bodies, inflated *semaphore.Weighted
 
 	mu        sync.Mutex
 	serving   int                  // connections
@@ -39,7 +42,8 @@ func New(c Config) *Daemon {
 		read: values.Limits{
 			Depth: c.Limits.Depth, Items: c.Limits.Items, Bytes: int(c.Limits.Message),
 		},
-		memory:   semaphore.NewWeighted(c.Limits.Memory),
+		bodies:   semaphore.NewWeighted(c.Limits.Memory),
+		inflated: semaphore.NewWeighted(c.Limits.Memory),
 		bySource: map[netip.Prefix]int{},
 	}
 	d.builtin.daemon = d

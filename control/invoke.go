@@ -21,8 +21,8 @@ import (
 // differ: oneway calls have no thread of their own, so they run in order.
 func (c *conn) serve(ctx context.Context) bool {
 	d := c.daemon
-	charge := int64(0)
-	defer func() { d.memory.Release(charge) }()
+	charged := int64(0)
+	defer func() { d.bodies.Release(charged) }()
 	m, err := readMessage(c.in, func(h *wire.Head) error {
 		if n := h.BodyLen(); n > d.Limits.Message || int64(h.AnnotationsLen) > d.Limits.Annotations {
 			return &tooLargeError{h.Dialect, n, d.Limits.Message}
@@ -31,18 +31,15 @@ func (c *conn) serve(ctx context.Context) bool {
 			return &typeError{h.Type}
 		}
 		n := h.BodyLen()
-		if h.Has(wire.Compressed) {
-			n += d.Limits.Message
-		}
 		if n <= smallMessage {
 			return nil
 		}
 		waiting, cancel := context.WithTimeout(ctx, d.RequestTimeout)
 		defer cancel()
-		if err := d.memory.Acquire(waiting, n); err != nil {
+		if err := d.bodies.Acquire(waiting, n); err != nil {
 			return fmt.Errorf("no memory for a request of %d bytes: %w", n, err)
 		}
-		charge = n
+		charged = n
 		return c.SetReadDeadline(time.Now().Add(d.RequestTimeout))
 	})
 	if err == nil {
@@ -84,6 +81,14 @@ func (r *request) answer(ctx context.Context) bool {
 		return r.raise(&values.Exception{
 			Class: "errors.DaemonError", Args: []values.Value{"this object takes no serialized blobs"},
 		})
+	}
+	if r.head.Has(wire.Compressed) {
+		// Nobody knows what it will grow to.
+		if err := r.daemon.inflated.Acquire(ctx, r.daemon.Limits.Message); err != nil {
+			r.fail("no memory for a compressed request", TimedOut, "", "", err)
+			return false
+		}
+		defer r.daemon.inflated.Release(r.daemon.Limits.Message)
 	}
 	call, err := r.decode()
 	if err != nil {
@@ -218,7 +223,7 @@ func exposed(m Members, call values.Call) *values.Exception {
 		if len(call.Args) < want {
 			return &values.Exception{Class: "builtins.IndexError", Args: []values.Value{"tuple index out of range"}}
 		}
-		if name, ok := call.Args[0].(string); !ok || !slices.Contains(m.Attrs, name) {
+		if name, ok := values.Text(call.Args[0]); !ok || !slices.Contains(m.Attrs, name) {
 			return attribute("attempt to access unexposed or unknown remote attribute '%s'", clip(name))
 		}
 		return nil
