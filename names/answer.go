@@ -37,7 +37,7 @@ func (s *Server) list(ctx context.Context, from control.Caller, a bound) (values
 		param string
 	}{{byPrefix, "prefix"}, {byRegex, "regex"}, {byAll, "metadata_all"}, {byAny, "metadata_any"}} {
 		if truth(a[by.param]) {
-			q = query{by.kind, a[by.param]}
+			q = s.query(by.kind, a[by.param])
 			break
 		}
 	}
@@ -53,9 +53,9 @@ func (s *Server) yplookup(ctx context.Context, from control.Caller, a bound) (va
 	case truth(all) && truth(any):
 		return nil, valueError("you can't use meta_all or meta_any at the same time")
 	case truth(all):
-		return s.answer(ctx, from, query{byAll, all}, metadata)
+		return s.answer(ctx, from, s.query(byAll, all), metadata)
 	case truth(any):
-		return s.answer(ctx, from, query{byAny, any}, metadata)
+		return s.answer(ctx, from, s.query(byAny, any), metadata)
 	}
 	return values.Dict{}, nil
 }
@@ -76,6 +76,7 @@ func (s *Server) answer(ctx context.Context, from control.Caller, q query, withM
 		return nil, err
 	}
 	answer := make(values.Dict, 0, len(found))
+	failed := 0
 	for _, r := range found {
 		if r.Name == OwnName {
 			metadata := r.Metadata
@@ -84,8 +85,10 @@ func (s *Server) answer(ctx context.Context, from control.Caller, q query, withM
 		}
 		_, text, err := s.expose(ctx, from, r)
 		if err != nil {
-			s.log.Warn("name cannot be exposed", zap.String("name", r.Name),
-				zap.String("listener", from.Listener), zap.Error(err))
+			if failed++; failed == 1 {
+				s.log.Warn("name cannot be exposed", zap.String("name", r.Name),
+					zap.String("listener", from.Listener), zap.Error(err))
+			}
 			if search {
 				continue
 			}
@@ -96,6 +99,9 @@ func (s *Server) answer(ctx context.Context, from control.Caller, q query, withM
 			told = values.Tuple{text, metadataFor(from.Dialect, r.Metadata)}
 		}
 		answer = append(answer, values.Pair{Key: r.Name, Value: told})
+	}
+	if failed > 1 {
+		s.log.Warn("more names cannot be exposed", zap.Int("names", failed-1))
 	}
 	return answer, nil
 }

@@ -153,7 +153,7 @@ func (d *Directory) removeMatching(ctx context.Context, q query, keep func(strin
 	// The name server's own is matched too, so that an argument of a wrong type is found
 	// even where there is no other name.
 	own := Registration{Name: OwnName}
-	found, err := q.filter(ctx, append([]Registration{own}, there...), Limits{}.withDefaults().Pattern)
+	found, err := q.filter(ctx, append([]Registration{own}, there...))
 	if err != nil {
 		return 0, err
 	}

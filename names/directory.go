@@ -256,7 +256,7 @@ func (d *Directory) list(ctx context.Context, q query, own Registration) ([]Regi
 		}
 		return 0
 	})
-	return q.filter(ctx, slices.Insert(slices.Clone(all), at, own), Limits{}.withDefaults().Pattern)
+	return q.filter(ctx, slices.Insert(slices.Clone(all), at, own))
 }
 
 func (d *Directory) count(ctx context.Context) (int, error) {

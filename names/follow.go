@@ -112,7 +112,8 @@ func (d *Directory) learn(name string, e store.Entry) {
 		return // nothing new, and strangers may ask for any number of names
 	}
 	d.put(name, e)
-	if d.followed && d.seen[keyOf(name)].Version == e.Version {
+	// That seen does not have what we removed may be because it never had it yet.
+	if d.followed && e.Version != 0 && d.seen[keyOf(name)].Version == e.Version {
 		d.settled(name)
 	} else {
 		d.pending[name] = struct{}{}

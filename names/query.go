@@ -23,18 +23,19 @@ const (
 // query is what list, yplookup and remove select. arg is the argument as it came,
 // true in Python's sense.
 type query struct {
-	kind queryKind
-	arg  values.Value
+	kind       queryKind
+	arg        values.Value
+	maxPattern int // bytes of a regular expression
 }
 
 // matcher compiles q. A test may fail, as Python's does, with the first name it is
 // asked for.
-func (q query) matcher(maxPattern int) (func(Registration) (bool, error), error) {
+func (q query) matcher() (func(Registration) (bool, error), error) {
 	switch q.kind {
 	case byPrefix:
 		return func(r Registration) (bool, error) { return startsWith(r.Name, q.arg) }, nil
 	case byRegex:
-		re, err := q.regex(maxPattern)
+		re, err := q.regex()
 		if err != nil {
 			return nil, err
 		}
@@ -53,8 +54,8 @@ func (q query) matcher(maxPattern int) (func(Registration) (bool, error), error)
 }
 
 // filter gives the registrations that q selects. Its time is bounded by ctx.
-func (q query) filter(ctx context.Context, all []Registration, maxPattern int) ([]Registration, error) {
-	match, err := q.matcher(maxPattern)
+func (q query) filter(ctx context.Context, all []Registration) ([]Registration, error) {
+	match, err := q.matcher()
 	if err != nil {
 		return nil, err
 	}
@@ -95,7 +96,7 @@ func startsWith(name string, prefix values.Value) (bool, error) {
 }
 
 // regex is re.compile of the argument.
-func (q query) regex(maxPattern int) (*regexp.Regexp, error) {
+func (q query) regex() (*regexp.Regexp, error) {
 	if err := hashable(q.arg); err != nil {
 		return nil, err // re's cache hashes it before anything else
 	}
@@ -105,7 +106,7 @@ func (q query) regex(maxPattern int) (*regexp.Regexp, error) {
 	} else if !isText {
 		return nil, typeError("first argument must be string or compiled pattern")
 	}
-	if len(pattern) > maxPattern || !utf8.ValidString(pattern) {
+	if len(pattern) > q.maxPattern || !utf8.ValidString(pattern) {
 		return nil, invalidRegex("too long, or not Unicode")
 	}
 	re, err := compilePython(pattern)

@@ -239,9 +239,9 @@ func (s *Server) remove(ctx context.Context, from control.Caller, a bound) (valu
 			}
 		}
 	}
-	q := query{kind: byPrefix, arg: a["prefix"]}
+	q := s.query(byPrefix, a["prefix"])
 	if !truth(q.arg) {
-		if q = (query{kind: byRegex, arg: a["regex"]}); !truth(q.arg) {
+		if q = s.query(byRegex, a["regex"]); !truth(q.arg) {
 			return int64(0), nil
 		}
 	}
@@ -251,6 +251,10 @@ func (s *Server) remove(ctx context.Context, from control.Caller, a bound) (valu
 	}
 	n, err := s.names.removeMatching(ctx, q, keep)
 	return integer(n, err)
+}
+
+func (s *Server) query(kind queryKind, arg values.Value) query {
+	return query{kind, arg, s.config.Limits.Pattern}
 }
 
 // protected says whether clients must leave a name alone.
