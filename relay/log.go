@@ -36,12 +36,13 @@ func (d *driver) logCircle(sum *router.Summary, c *router.FoundCircle) {
 	}
 }
 
-// timedOutAt counts a stream's connection that was given up, and writes one line.
+// timedOutAt writes one line for a stream's connection that was given up, and counts
+// it.
 func (d *driver) timedOutAt(endpoint string) {
 	route := d.session.Route()
-	d.listener.server.metrics.Cluster(route.Cluster.Name()).StreamTimeouts.Inc()
 	d.listener.log.Info("stream idle for too long: its connection was closed",
 		zap.String("peer", d.peer), zap.String("route", route.Name), zap.String("endpoint", endpoint))
+	d.listener.server.metrics.Cluster(route.Cluster.Name()).StreamTimeouts.Inc()
 }
 
 // tellHops lets failures further up be explained by these.
