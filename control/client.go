@@ -91,6 +91,9 @@ func (c *Client) CallObject(ctx context.Context, object, method string, args []v
 		return nil, ctx.Err()
 	}
 	defer func() { c.turn <- struct{}{} }()
+	if err := ctx.Err(); err != nil {
+		return nil, err // the select above takes either
+	}
 	c.mu.Lock()
 	conn := c.conn
 	c.mu.Unlock()

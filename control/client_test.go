@@ -52,6 +52,11 @@ func TestClientCalls(t *testing.T) {
 		if _, err := c.Call(t.Context(), "echo", []values.Value{make(chan int)}, nil); !errors.Is(err, control.ErrRequest) {
 			t.Errorf("what cannot be sent: %v", err)
 		}
+		gone, cancel := context.WithCancel(t.Context())
+		cancel()
+		if _, err := c.Call(gone, "echo", nil, nil); !errors.Is(err, context.Canceled) {
+			t.Errorf("without time: %v", err)
+		}
 		if _, err := c.Call(t.Context(), "echo", nil, nil); err != nil {
 			t.Errorf("after that: %v", err)
 		}

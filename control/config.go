@@ -20,7 +20,7 @@ type Config struct {
 
 	Limits Limits
 
-	HandshakeTimeout time.Duration // until the CONNECT is here and answered; 10 s
+	HandshakeTimeout time.Duration // until the CONNECT is here; 10 s
 	IdleTimeout      time.Duration // between requests; 1 h
 	RequestTimeout   time.Duration // for a message that has begun to be complete, and for a reply to be taken; 30 s
 	CallTimeout      time.Duration // for an object to answer; a batch counts as one call; 30 s

@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"go.uber.org/zap"
+
+	"github.com/pyro-dispatch/pyro-dispatch/wire"
 )
 
 // conn is a connection that is being served, by one goroutine.
@@ -22,6 +24,7 @@ type conn struct {
 	in            *bufio.Reader
 	listener      string
 	local, remote netip.AddrPort
+	dialect       wire.Dialect // of the CONNECT, and so of all that follows
 
 	mu      sync.Mutex
 	waiting bool // for bytes of the client's, with nothing begun that ought to be finished

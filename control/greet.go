@@ -3,7 +3,6 @@ package control
 import (
 	"errors"
 	"fmt"
-	"time"
 
 	"github.com/google/uuid"
 	"go.uber.org/zap"
@@ -25,10 +24,11 @@ const (
 // hello is what a daemon's validateHandshake returns unless it was told otherwise.
 const hello = "hello"
 
-// greet answers the CONNECT within HandshakeTimeout. It is true where calls may follow.
+// greet reads the CONNECT within HandshakeTimeout and answers it. It is true where calls
+// may follow.
 func (c *conn) greet(full bool) bool {
 	d := c.daemon
-	if !c.wait(d.HandshakeTimeout) || c.SetWriteDeadline(time.Now().Add(d.HandshakeTimeout)) != nil {
+	if !c.wait(d.HandshakeTimeout) {
 		return false
 	}
 	m, err := readMessage(c.in, func(h *wire.Head) error {
@@ -49,6 +49,7 @@ func (c *conn) greet(full bool) bool {
 	if err != nil {
 		return c.misread(&m, err)
 	}
+	c.dialect = m.head.Dialect
 	refuse := func(s wire.Serializer, text string) bool { return c.refuse(&m, s, m.head.Seq, text) }
 	if m.head.Dialect == wire.V502 && len(d.HMACKey) > 0 && !d.Unsigned502 {
 		return refuse(wire.Marshal, errAsymmetric.Error())

@@ -3,6 +3,7 @@ package control_test
 import (
 	"crypto/hmac"
 	"crypto/sha1"
+	"slices"
 	"testing"
 
 	"github.com/pyro-dispatch/pyro-dispatch/control"
@@ -59,6 +60,15 @@ func TestSignedConversation(t *testing.T) {
 	call.Chunks = append([]wire.Chunk{{ID: [4]byte{'A', 'A', 'A', 'A'}, Value: []byte("mine")}}, call.Chunks...)
 	if m := reply(call); m.Head.Has(wire.Exception) {
 		t.Errorf("%q", m.Data)
+	}
+	// What counts is the order of the ids, not that of the chunks.
+	turned := signed(call, "key")
+	slices.Reverse(turned.Chunks)
+	if err := p.Send(turned); err != nil {
+		t.Fatal(err)
+	}
+	if m, err := p.Next(); err != nil || m.Head.Has(wire.Exception) {
+		t.Errorf("chunks in another order: %v %q", err, m.Data)
 	}
 	reply(p.invocation("lab", "naming", nil, nil))
 	ping := pyrotest.Message{Head: wire.Head{Dialect: wire.V48, Type: wire.Ping, SerializerID: 42}, Data: []byte("ping")}

@@ -30,6 +30,9 @@ func (c *conn) serve(ctx context.Context) bool {
 		if h.Type != wire.Invoke && h.Type != wire.Ping {
 			return &typeError{h.Type}
 		}
+		if h.Dialect != c.dialect { // which would need no signature, for example
+			return fmt.Errorf("a message of %s on a connection of %s", h.Dialect, c.dialect)
+		}
 		n := h.BodyLen()
 		if n <= smallMessage {
 			return nil

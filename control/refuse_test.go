@@ -120,6 +120,7 @@ func TestBadMessagesEndConnections(t *testing.T) {
 			"size":        head(wire.Head{Type: wire.Invoke, SerializerID: 1, DataLen: 1 << 30}),
 			"annotations": append(head(wire.Head{Type: wire.Invoke, SerializerID: 1, AnnotationsLen: 3}), "abc"...),
 			"serializer":  head(wire.Head{Type: wire.Invoke, SerializerID: 77}),
+			"dialect":     wire.AppendPing(nil, wire.V48+wire.V502-d, wire.Serpent, 1),
 		} {
 			t.Run(d.String()+" "+name, func(t *testing.T) {
 				p := start(t, control.Config{}).connected(form{d, wire.Serpent})

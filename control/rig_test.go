@@ -73,7 +73,7 @@ func newLab() *lab {
 
 func (*lab) Members() control.Members {
 	return control.Members{
-		Methods: []string{"echo", "naming", "broken", "panics", "note", "notes", "wait", "hold", "odd"},
+		Methods: []string{"echo", "naming", "broken", "panics", "note", "notes", "wait", "hold", "odd", "oddly"},
 		Oneway:  []string{"note"},
 		Attrs:   []string{"colour"},
 		Class:   "Lab",
@@ -112,6 +112,8 @@ func (l *lab) Call(ctx context.Context, from control.Caller, method string, args
 		return "held", nil
 	case "odd":
 		return make(chan int), nil // no serializer has a form for it
+	case "oddly":
+		return nil, &values.Exception{Class: "builtins.ValueError", Args: []values.Value{make(chan int)}}
 	case "__getattr__":
 		return "green", nil
 	case "__setattr__":

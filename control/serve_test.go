@@ -3,6 +3,7 @@ package control_test
 import (
 	"bytes"
 	"compress/zlib"
+	"context"
 	"strings"
 	"testing"
 
@@ -39,7 +40,7 @@ func TestConnectTellsMembers(t *testing.T) {
 		wantEqual(t, "CONNECTOK", flat(sorted(v)), flat(sorted(values.Dict{
 			{Key: "handshake", Value: "hello"},
 			{Key: "meta", Value: values.Dict{
-				{Key: "methods", Value: names("echo", "naming", "broken", "panics", "note", "notes", "wait", "hold", "odd")},
+				{Key: "methods", Value: names("echo", "naming", "broken", "panics", "note", "notes", "wait", "hold", "odd", "oddly")},
 				{Key: "oneway", Value: names("note")},
 				{Key: "attrs", Value: names("colour")},
 			}},
@@ -101,12 +102,20 @@ func TestCalls(t *testing.T) {
 
 		_, err = p.call("odd")
 		wantRaised(t, err, "errors.SerializeError", "the result cannot be serialized")
+		_, err = p.call("oddly")
+		wantRaised(t, err, "errors.PyroError", "the exception cannot be serialized")
+		_, err = p.call(strings.Repeat("ü", 90))
+		wantRaised(t, err, "builtins.AttributeError", "'Lab' object has no attribute '"+strings.Repeat("ü", 50)+"...'")
+		// Cut in the middle of a letter.
+		_, err = p.call("a" + strings.Repeat("ü", 90))
+		wantRaised(t, err, "builtins.AttributeError", "'Lab' object has no attribute 'a"+strings.Repeat("ü", 49)+"...'")
 		if err := p.Ping(); err != nil {
 			t.Errorf("after all that: %v", err)
 		}
 		wantEqual(t, "outcomes", r.outcomes(), []control.Outcome{
 			control.Answered, control.Raised, control.NoSuch, control.NoSuch, control.NoSuch,
 			control.Answered, control.Answered, control.NoSuch, control.NoSuch, control.Answered, control.Failed,
+			control.Raised, control.Failed, control.NoSuch, control.NoSuch,
 		})
 	})
 }
@@ -279,4 +288,31 @@ func TestDaemonObject(t *testing.T) {
 		_, err = ask("get_next_stream_item", "x")
 		wantRaised(t, err, "errors.PyroError", "item stream terminated")
 	})
+}
+
+// A connection of a Unix socket has no addresses, and no source to count it by.
+func TestUnixSocket(t *testing.T) {
+	r := start(t, control.Config{Limits: control.Limits{PerSource: 1}})
+	l, err := r.network.Listen("unix:/run/lab")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	over := make(chan error)
+	go func() { over <- r.daemon.Serve(ctx, l, "unix") }()
+	for range 2 {
+		c := pyrotest.DialClient(t, r.network, "unix:/run/lab", pyrotest.Client{})
+		if _, err := c.Connect("lab"); err != nil {
+			t.Fatal(err)
+		}
+		p := &peer{Client: c, t: t, form: form{wire.V502, wire.Serpent}, codec: form{wire.V502, wire.Serpent}.codec(t)}
+		if _, err := p.call("echo"); err != nil {
+			t.Error(err)
+		}
+		if from := r.lab.from; from.Local.IsValid() || from.Remote.IsValid() || from.Listener != "unix" {
+			t.Errorf("%+v", from)
+		}
+	}
+	cancel()
+	wantEqual(t, "Serve", <-over, nil)
 }

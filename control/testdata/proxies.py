@@ -101,7 +101,7 @@ def check(serializer):
     with proxy_for(serializer) as p:
         p._pyroBind()
         equal("methods", p._pyroMethods,
-              {"echo", "naming", "broken", "panics", "note", "notes", "wait", "hold", "odd"})
+              {"echo", "naming", "broken", "panics", "note", "notes", "wait", "hold", "odd", "oddly"})
         equal("oneway", p._pyroOneway, {"note"})
         equal("attrs", p._pyroAttrs, {"colour"})
 
