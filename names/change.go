@@ -3,6 +3,9 @@ package names
 import (
 	"context"
 	"errors"
+	"fmt"
+
+	"go.uber.org/zap"
 
 	"github.com/pyro-dispatch/pyro-dispatch/store"
 )
@@ -153,7 +156,7 @@ func (d *Directory) removeMatching(ctx context.Context, q query, keep func(strin
 	// The name server's own is matched too, so that an argument of a wrong type is found
 	// even where there is no other name.
 	own := Registration{Name: OwnName}
-	found, err := q.filter(ctx, append([]Registration{own}, there...))
+	found, err := d.search(ctx, q, append([]Registration{own}, there...))
 	if err != nil {
 		return 0, err
 	}
@@ -177,3 +180,24 @@ func (d *Directory) removeMatching(ctx context.Context, q query, keep func(strin
 	}
 	return removed, nil
 }
+
+// errStorage is what clients are told; the log has the reason.
+func (d *Directory) errStorage(doing string, err error) error {
+	d.log.Warn("store cannot be changed", zap.String("for", doing), zap.Error(err))
+	return namingError("the name server's storage is unavailable: " + doing + " failed")
+}
+
+func (d *Directory) full() error {
+	return namingError(fmt.Sprintf("too many names: no more than %d can be registered", d.config.Max))
+}
+
+// fixedName: published names are what the configuration or the network says; a client cannot
+// change that.
+func fixedName(r Registration) error {
+	return namingError(fmt.Sprintf("name cannot be changed, it is published by %s: %s", r.Source, r.Name))
+}
+
+// conflicts is how often a change is tried again because somebody was faster.
+const conflicts = 8
+
+var errContended = errors.New("changed by others all the time")

@@ -2,8 +2,6 @@ package names
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"maps"
 	"slices"
 	"sync"
@@ -31,11 +29,12 @@ type DirectoryConfig struct {
 // at once. Several directories may share a store: a name that the snapshot does not
 // have is asked for there, so whoever registered it with one finds it at the others.
 type Directory struct {
-	store  store.Store
-	config DirectoryConfig
-	log    *zap.Logger
-	asking chan struct{} // bounds the questions of lookups to the store
-	turns  [64]chan struct{}
+	store   store.Store
+	config  DirectoryConfig
+	log     *zap.Logger
+	asking  chan struct{} // bounds the questions of lookups to the store
+	turns   [64]chan struct{}
+	regexes chan struct{} // bounds searches by regular expressions
 
 	mu        sync.Mutex
 	known     map[string]entry
@@ -69,7 +68,7 @@ func NewDirectory(config DirectoryConfig) *Directory {
 		config.Log = zap.NewNop()
 	}
 	d := &Directory{
-		store: config.Store, config: config, log: config.Log, asking: make(chan struct{}, 32),
+		store: config.Store, config: config, log: config.Log, asking: make(chan struct{}, 32), regexes: make(chan struct{}, 2),
 		known: map[string]entry{}, bad: map[string]uint64{}, pending: map[string]struct{}{},
 		published: map[string][]Registration{}, merged: map[string]Registration{},
 		wake: make(chan struct{}, 1),
@@ -256,7 +255,27 @@ func (d *Directory) list(ctx context.Context, q query, own Registration) ([]Regi
 		}
 		return 0
 	})
-	return q.filter(ctx, slices.Insert(slices.Clone(all), at, own))
+	return d.search(ctx, q, slices.Insert(slices.Clone(all), at, own))
+}
+
+// maxSearch bounds what a regular expression may cost: with many names the worst of
+// those that fit need minutes, ordinary ones milliseconds.
+const maxSearch = time.Second
+
+// search is q.filter, with few regular expressions at a time.
+func (d *Directory) search(ctx context.Context, q query, all []Registration) ([]Registration, error) {
+	if q.kind == byRegex {
+		select {
+		case d.regexes <- struct{}{}:
+			defer func() { <-d.regexes }()
+		case <-ctx.Done():
+			return nil, errSlow()
+		}
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, maxSearch)
+		defer cancel()
+	}
+	return q.filter(ctx, all)
 }
 
 func (d *Directory) count(ctx context.Context) (int, error) {
@@ -265,31 +284,3 @@ func (d *Directory) count(ctx context.Context) (int, error) {
 }
 
 func (d *Directory) ping(context.Context) error { return nil }
-
-// errStorage is what clients are told; the log has the reason.
-func (d *Directory) errStorage(doing string, err error) error {
-	d.log.Warn("store cannot be changed", zap.String("for", doing), zap.Error(err))
-	return namingError("the name server's storage is unavailable: " + doing + " failed")
-}
-
-func (d *Directory) full() error {
-	return namingError(fmt.Sprintf("too many names: no more than %d can be registered", d.config.Max))
-}
-
-// published names are what the configuration or the network says; a client cannot
-// change that.
-func fixedName(r Registration) error {
-	return namingError(fmt.Sprintf("name cannot be changed, it is published by %s: %s", r.Source, r.Name))
-}
-
-// conflicts is how often a change is tried again because somebody was faster.
-const conflicts = 8
-
-var errContended = errors.New("changed by others all the time")
-
-// settleAfter is how long the store's Watch has to show a change of ours before we
-// ask, and the most between questions.
-const (
-	settleAfter    = time.Second
-	settleAtLatest = 30 * time.Second
-)

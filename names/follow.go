@@ -12,6 +12,13 @@ import (
 	"github.com/pyro-dispatch/pyro-dispatch/store"
 )
 
+// settleAfter is how long the store's Watch has to show a change of ours before we
+// ask, and the most between questions.
+const (
+	settleAfter    = time.Second
+	settleAtLatest = 30 * time.Second
+)
+
 // Run follows the store until ctx ends.
 func (d *Directory) Run(ctx context.Context) {
 	var watching sync.WaitGroup

@@ -46,7 +46,7 @@ var errVerbose = errors.New("verbose")
 // Bounds: groups inside each other, and how much a pattern grows by repeats.
 const (
 	maxGroupDepth = 50
-	maxRegexSize  = 2000
+	maxRegexSize  = 1000
 	maxRepeat     = 1000       // RE2's
 	pythonRepeat  = 4294967295 // MAXREPEAT: Python's
 )

@@ -62,7 +62,7 @@ func (q query) filter(ctx context.Context, all []Registration) ([]Registration, 
 	var found []Registration
 	for _, r := range all {
 		if ctx.Err() != nil {
-			return nil, namingError("too slow: the names could not be searched in time")
+			return nil, errSlow()
 		}
 		ok, err := match(r)
 		if err != nil {
@@ -74,6 +74,8 @@ func (q query) filter(ctx context.Context, all []Registration) ([]Registration, 
 	}
 	return found, nil
 }
+
+func errSlow() error { return namingError("too slow: the names could not be searched in time") }
 
 // startsWith is str.startswith, which takes a tuple too.
 func startsWith(name string, prefix values.Value) (bool, error) {

@@ -20,7 +20,7 @@ type nameServer struct {
 	*Server
 	dialect wire.Dialect
 	json    bool // answers have gone through JSON
-	down    error
+	down    time.Time // until when dialling fails
 	dials   int
 	open    []*remote
 	calls   []string
@@ -29,8 +29,8 @@ type nameServer struct {
 
 func (n *nameServer) dial(context.Context) (Remote, error) {
 	n.dials++
-	if n.down != nil {
-		return nil, n.down
+	if time.Now().Before(n.down) {
+		return nil, errors.New("refused")
 	}
 	r := &remote{n: n}
 	n.open = append(n.open, r)
@@ -137,7 +137,7 @@ func TestAnswersThroughUpstream(t *testing.T) {
 
 func TestUpstreamComesBack(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		far := &nameServer{Server: recordedServer(), dialect: wire.V502, down: errors.New("refused")}
+		far := &nameServer{Server: recordedServer(), dialect: wire.V502, down: time.Now().Add(time.Hour)}
 		u := NewUpstream(far.dial, UpstreamConfig{Wait: 4 * time.Second})
 		defer u.Close()
 		s := NewServer(u, Config{})
@@ -152,7 +152,7 @@ func TestUpstreamComesBack(t *testing.T) {
 		if far.dials != 6 { // at 0, 0.1, 0.3, 0.7, 1.5 and 3.1 s
 			t.Errorf("%d dials", far.dials)
 		}
-		time.AfterFunc(time.Second, func() { far.down = nil })
+		far.down = time.Now().Add(time.Second)
 		v, err := call(s, from, "count")
 		expect(t, v, err, int64(1))
 		far.restart()
