@@ -81,14 +81,19 @@ func (call Call) complete(method, args, kwargs Value) (Call, error) {
 		return call, nil
 	}
 	given, ok := kwargs.(Dict)
+	if data, isBytes := kwargs.([]byte); isBytes {
+		given, ok = serpentDict(data), true // keywords of those names
+	}
 	if !ok {
 		return Call{}, fmt.Errorf("%w: keywords that are no dict", ErrMalformed)
 	}
+	seen := make(map[string]bool, len(given))
 	for _, p := range given {
 		key, ok := Text(p.Key)
-		if !ok {
-			return Call{}, fmt.Errorf("%w: keyword that is no string", ErrMalformed)
+		if !ok || seen[key] {
+			return Call{}, fmt.Errorf("%w: keyword that is no string, or twice", ErrMalformed)
 		}
+		seen[key] = true
 		call.Kwargs = append(call.Kwargs, Pair{key, p.Value})
 	}
 	return call, nil

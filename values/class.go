@@ -132,6 +132,11 @@ func exceptionFrom(name string, d Dict) (Value, bool) {
 	return e, true
 }
 
+// serpentDict is the dict that serpent writes for bytes.
+func serpentDict(data []byte) Dict {
+	return Dict{{"data", base64.StdEncoding.EncodeToString(data)}, {"encoding", "base64"}}
+}
+
 // serpentBytes reads the dict that serpent writes for bytes. The library leaves it a
 // dict, for serpent.tobytes to read.
 func serpentBytes(d Dict) ([]byte, bool) {

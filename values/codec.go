@@ -64,7 +64,7 @@ func (c Codec) Decode(data []byte, lim Limits) (Value, error) {
 	if len(data) > lim.Bytes {
 		return nil, fmt.Errorf("%w: %d bytes", ErrLimit, len(data))
 	}
-	b := budget{serpent: c.serializer == wire.Serpent, depth: lim.Depth, items: lim.Items, bytes: lim.Bytes}
+	b := budget{serpent: c.serializer == wire.Serpent, frozen: c.serializer == wire.Marshal, depth: lim.Depth, items: lim.Items, bytes: lim.Bytes}
 	switch c.serializer {
 	case wire.Serpent:
 		return readSerpent(data, &b)

@@ -13,6 +13,7 @@ import (
 // containers through it.
 type budget struct {
 	serpent             bool // serpent's own dicts are known
+	frozen              bool // a Set may be a frozenset
 	depth, items, bytes int
 }
 
@@ -49,7 +50,7 @@ func (b *budget) dict(pairs Dict) (Value, error) {
 	seen := make(map[string]int, len(pairs))
 	kept := pairs[:0]
 	for _, p := range pairs {
-		k, err := hashed(nil, p.Key)
+		k, err := b.hashed(nil, p.Key)
 		if err != nil {
 			return nil, err
 		}
@@ -69,7 +70,7 @@ func (b *budget) set(items []Value) (Value, error) {
 	seen := make(map[string]bool, len(items))
 	kept := items[:0]
 	for _, item := range items {
-		k, err := hashed(nil, item)
+		k, err := b.hashed(nil, item)
 		if err != nil {
 			return nil, err
 		}
@@ -84,7 +85,7 @@ func (b *budget) set(items []Value) (Value, error) {
 
 // hashed appends to dst what is the same for values that are equal in Python (1, 1.0
 // and True are), and different for others. What Python cannot hash gives ErrMalformed.
-func hashed(dst []byte, v Value) ([]byte, error) {
+func (b *budget) hashed(dst []byte, v Value) ([]byte, error) {
 	sized := func(kind byte, s string) []byte {
 		dst = append(dst, kind)
 		dst = binary.AppendUvarint(dst, uint64(len(s)))
@@ -95,31 +96,34 @@ func hashed(dst []byte, v Value) ([]byte, error) {
 		return append(dst, 'N'), nil
 	case bool:
 		if v {
-			return hashed(dst, int64(1))
+			return b.hashed(dst, int64(1))
 		}
-		return hashed(dst, int64(0))
+		return b.hashed(dst, int64(0))
 	case int64:
 		return binary.AppendVarint(append(dst, 'i'), v), nil
 	case *big.Int:
 		if v.IsInt64() {
-			return hashed(dst, v.Int64())
+			return b.hashed(dst, v.Int64())
 		}
 		return sized('I', v.Text(62)), nil
 	case float64:
+		if b.serpent && math.IsNaN(v) {
+			break // a dict was there
+		}
 		if v == math.Trunc(v) && !math.IsInf(v, 0) {
 			i, _ := big.NewFloat(v).Int(nil)
-			return hashed(dst, i)
+			return b.hashed(dst, i)
 		}
 		return binary.BigEndian.AppendUint64(append(dst, 'f'), math.Float64bits(v)), nil
 	case complex128:
 		if imag(v) == 0 {
-			return hashed(dst, real(v))
+			return b.hashed(dst, real(v))
 		}
-		dst, err := hashed(append(dst, 'c'), real(v))
+		dst, err := b.hashed(append(dst, 'c'), real(v))
 		if err != nil {
 			return nil, err
 		}
-		return hashed(dst, imag(v))
+		return b.hashed(dst, imag(v))
 	case string:
 		return sized('s', v), nil
 	case []byte:
@@ -128,15 +132,18 @@ func hashed(dst []byte, v Value) ([]byte, error) {
 		dst = binary.AppendUvarint(append(dst, '('), uint64(len(v)))
 		for _, item := range v {
 			var err error
-			if dst, err = hashed(dst, item); err != nil {
+			if dst, err = b.hashed(dst, item); err != nil {
 				return nil, err
 			}
 		}
 		return dst, nil
-	case Set: // a frozenset
+	case Set:
+		if !b.frozen {
+			break
+		}
 		items := make([]string, 0, len(v))
 		for _, item := range v {
-			k, err := hashed(nil, item)
+			k, err := b.hashed(nil, item)
 			if err != nil {
 				return nil, err
 			}

@@ -29,8 +29,14 @@ func (w *writer) serpent(v Value) error {
 	case *big.Int:
 		w.dst = v.Append(w.dst, 10)
 	case float64:
+		if w.keys > 0 && math.IsNaN(v) {
+			return w.unsupported(v)
+		}
 		w.serpentFloat(v)
 	case complex128:
+		if w.keys > 0 && (math.IsNaN(real(v)) || math.IsNaN(imag(v))) {
+			return w.unsupported(v)
+		}
 		w.serpentComplex(v)
 	case string:
 		if !isText(v) {
