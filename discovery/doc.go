@@ -1,6 +1,6 @@
-// Package discovery finds the daemons of a cluster: from a fixed list, from
-// DNS, and from Consul. It also lists the services that Consul has with a tag,
-// and registers the dispatcher itself.
+// Package discovery finds the daemons of a cluster: from a fixed list, from DNS,
+// from Consul, and from a Pyro name server. It also lists the services that Consul
+// has with a tag, and registers the dispatcher itself.
 //
 // What it finds are backend.Members, handed to whoever runs a source. It
 // connects to no daemon and does not know which are well; a source that cannot

@@ -23,11 +23,11 @@ const (
 	ReasonDenied      Reason = "denied"      // the ACL token was refused, or does not let us see
 	ReasonToken       Reason = "token"       // the token file cannot be read
 	ReasonServer      Reason = "server"      // Consul or a name server said that it failed
-	ReasonRequest     Reason = "request"     // Consul said that we asked for something wrong
+	ReasonRequest     Reason = "request"     // Consul or a name server said that we asked for something wrong
 	ReasonThrottled   Reason = "throttled"   // Consul has too much to do
 	ReasonNoLeader    Reason = "no_leader"   // Consul's servers have no leader: nobody there knows
-	ReasonNonsense    Reason = "nonsense"    // the answer is not what Consul says
-	ReasonNotFound    Reason = "not_found"   // there is no such name in DNS, not often enough to be believed
+	ReasonNonsense    Reason = "nonsense"    // the answer is not what whoever we asked says
+	ReasonNotFound    Reason = "not_found"   // there is no such name, not often enough to be believed
 )
 
 // Answers that say nothing. They are wrapped, with what is special.
@@ -43,7 +43,12 @@ func reasonOf(err error) Reason {
 	var dns *net.DNSError
 	var network net.Error
 	var request *url.Error
+	var asking *nameServerError
 	switch {
+	case errors.As(err, &asking):
+		return asking.reason
+	case errors.Is(err, errNoNames):
+		return ReasonNotFound
 	case errors.Is(err, errToken):
 		return ReasonToken
 	case errors.Is(err, errHidden):
