@@ -19,7 +19,7 @@ import (
 type nameServer struct {
 	*Server
 	dialect wire.Dialect
-	json    bool // answers have gone through JSON
+	json    bool      // answers have gone through JSON
 	down    time.Time // until when dialling fails
 	dials   int
 	open    []*remote
