@@ -49,7 +49,8 @@ type Call struct {
 type Value struct {
 	annotation []byte
 	start, end int  // of the info
-	refs       bool // there are references in it
+	tupleEnd   int  // where the method ends
+	refs       bool // there are references in the tuple
 }
 
 // Parse reads annotation, the value of a BLBI chunk, of at most MaxBytes. What
@@ -77,7 +78,7 @@ func ParseLimit(annotation []byte, maxBytes int) (Call, error) {
 	if err != nil {
 		return Call{}, badly("the info", err)
 	}
-	info.end, info.refs = c.Offset(), c.HasRefs()
+	info.end = c.Offset()
 	call := Call{Info: info}
 	if call.Object, call.objectBytes, err = text(&c, "the object"); err != nil {
 		return Call{}, err
@@ -85,6 +86,7 @@ func ParseLimit(annotation []byte, maxBytes int) (Call, error) {
 	if call.Method, call.methodBytes, err = text(&c, "the method"); err != nil {
 		return Call{}, err
 	}
+	call.Info.tupleEnd, call.Info.refs = c.Offset(), c.HasRefs()
 	return call, nil
 }
 

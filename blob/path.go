@@ -110,11 +110,11 @@ func (i Value) Scalar() (Scalar, bool) { return i.At(Path{}) }
 // Where a dict has a key more than once the last counts, as in Python. The text of
 // a string shares the annotation's memory.
 func (i Value) At(p Path) (Scalar, bool) {
-	r := pymarshal.NewReader(i.annotation[:i.end], limits)
+	r := pymarshal.NewReader(i.annotation, limits)
 	if i.refs {
 		// What references mean has to be known first. Parse has seen that all this can
 		// be read.
-		for r.Offset() < i.end {
+		for r.Offset() < i.tupleEnd {
 			if _, err := r.Next(); err != nil {
 				return Scalar{}, false
 			}

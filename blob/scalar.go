@@ -22,8 +22,9 @@ const (
 )
 
 // Scalar is a string or a number of an info, to compare with == and to use as the
-// key of a map. As in Python, True is 1 and a float that is whole is that int. A
-// bytes counts as the text it holds: Python 2's ordinary strings look like that.
+// key of a map. As in Python, True is 1, a float that is whole is that int, and a
+// complex number without an imaginary part is its real part. A bytes counts as the
+// text it holds: Python 2's ordinary strings look like that.
 type Scalar struct {
 	Kind ScalarKind
 	// Text is the content of a Text. Of a Number it is the hexadecimal form, if the
@@ -107,6 +108,10 @@ func scalarOf(v pymarshal.Value) (s Scalar, ok bool) {
 		return IntScalar(v.Int), true
 	case pymarshal.Float:
 		return FloatScalar(v.Float)
+	case pymarshal.Complex:
+		if v.Imag == 0 {
+			return FloatScalar(v.Float)
+		}
 	}
 	return Scalar{}, false
 }
