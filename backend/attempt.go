@@ -29,6 +29,9 @@ type Attempt struct {
 	// use what is kept for such calls.
 	Nested bool
 
+	// Only, where it is not nil, is the one endpoint that will do.
+	Only *Endpoint
+
 	// Times, where it is not nil, is in place of the cluster's own.
 	Times *SearchTimes
 

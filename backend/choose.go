@@ -35,6 +35,16 @@ func (c *Cluster) choose(a *Attempt, now time.Time) (e *Endpoint, later bool) {
 		return nil, true
 	}
 	s := c.ask(a, now)
+	if e := a.Only; e != nil {
+		s.unwell, s.stale = true, true
+		if e.gone || !s.suits(e) {
+			return nil, false
+		}
+		if c.room(e, a, now) == nowhere {
+			return nil, true
+		}
+		return e, false
+	}
 	if e := a.home; e != nil {
 		if s.homely(e) {
 			if c.room(e, a, now) != nowhere {

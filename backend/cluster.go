@@ -37,6 +37,7 @@ type Cluster struct {
 	bySource   [][]Member             // nil: that source has not said anything yet
 	spoken     int                    // how many sources have
 	members    []*Endpoint            // those that may be chosen
+	byAddress  map[Address]*Endpoint  // the members
 	leaving    map[*Endpoint]struct{} // those that vanished and are not done yet
 	pickers    map[wire.Dialect]balance.Picker
 	repicked   bool // others have been before those

@@ -44,6 +44,7 @@ type Endpoint struct {
 	// The cluster's lock is for all that follows.
 
 	weight   int
+	objects  []string     // that its members name
 	declared wire.Dialect // 0 where it must be learnt
 	learnt   wire.Dialect
 	learntAt time.Time

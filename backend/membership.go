@@ -45,17 +45,23 @@ func (c *Cluster) SetMembers(i int, members []Member) {
 				e = c.newEndpoint(m, settled)
 				old[m.Address] = e
 			case named[e]:
+				e.addObject(m.Object)
 				continue
 			case e.gone:
 				c.welcomeBack(e)
 			}
 			named[e] = true
 			changed = changed || e.weight != max(1, m.Weight)
-			e.weight, e.declared = max(1, m.Weight), m.Dialect
+			e.weight, e.declared, e.objects = max(1, m.Weight), m.Dialect, nil
+			e.addObject(m.Object)
 			next = append(next, e)
 		}
 	}
 	c.members = next
+	c.byAddress = make(map[Address]*Endpoint, len(next))
+	for _, e := range next {
+		c.byAddress[e.Address] = e
+	}
 	if changed || !slices.Equal(before, next) {
 		c.repick()
 	}
@@ -66,6 +72,13 @@ func (c *Cluster) SetMembers(i int, members []Member) {
 	}
 	c.weigh()
 	c.serveAll()
+}
+
+// addObject notes an object that a member names, once.
+func (e *Endpoint) addObject(id string) {
+	if id != "" && !slices.Contains(e.objects, id) {
+		e.objects = append(e.objects, id)
+	}
 }
 
 // newEndpoint makes an endpoint. One that is news begins with slow start: a cluster

@@ -11,6 +11,10 @@ type Member struct {
 	Address Address
 	Dialect wire.Dialect // 0: learnt from its first answer
 	Weight  int          // its share relative to that of the others; 0 counts as 1
+	// Object is one there that calls without a target of their own are for; "": such
+	// calls keep the object that they name. An address with several objects is several
+	// members.
+	Object string
 }
 
 // Source tells a cluster its members, all of them at each change.

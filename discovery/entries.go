@@ -17,6 +17,7 @@ import (
 const (
 	metaDialect = "pyro-dialect"
 	metaWeight  = "pyro-weight"
+	metaTarget  = "pyro-target" // the object that calls with a blob are for
 )
 
 const (
@@ -56,7 +57,9 @@ func (s *Consul) members(entries []*api.ServiceEntry) (members []backend.Member,
 		if err != nil {
 			complain(fmt.Errorf("%s: %w", metaDialect, err))
 		}
-		members = append(members, backend.Member{Address: address, Dialect: dialect, Weight: weight})
+		members = append(members, backend.Member{
+			Address: address, Dialect: dialect, Weight: weight, Object: e.Service.Meta[metaTarget],
+		})
 	}
 	return members, problems
 }

@@ -64,11 +64,11 @@ const (
 
 // NameServer is a source: where the names of a Pyro name server are.
 //
-// It connects for each question, and not again while one is being asked. A name
-// server with a multiplexed server, like each of the libraries' own programs, answers
-// nobody while one connection keeps it: none of ours does that any longer than it
-// takes to say that we have gone. One that did not answer in time is not asked again
-// before the interval is over; one that cannot be connected is, soon at first.
+// It connects for each question, and not again while one is being asked: an idle
+// connection would keep a thread of the name server's. One that did not answer in time
+// is not asked again before the interval is over, so that few of our connections wait
+// for one that is frozen to come back, which it has to serve one after the other if it
+// is multiplexed; one that cannot be connected is asked again soon, at first.
 //
 // While the name server cannot be asked the last members stay in force. That no
 // name matches counts only when it is answered twice in a row at least, and for the

@@ -11,7 +11,7 @@ import (
 
 // Union makes one source of several: its members are those of all. It waits for
 // none of them, except that it tells of no members only when each has said so.
-// An address that several name counts once, as the first of them has it.
+// An address that several name counts once for each object, as the first of them has it.
 func Union(sources ...backend.Source) backend.Source {
 	if len(sources) == 1 {
 		return sources[0]
@@ -86,7 +86,7 @@ func (m *merger) note(group, i int, p part) {
 	members = unique(members)
 	if m.sort {
 		slices.SortFunc(members, func(a, b backend.Member) int {
-			return cmp.Compare(a.Address.String(), b.Address.String())
+			return cmp.Or(cmp.Compare(a.Address.String(), b.Address.String()), cmp.Compare(a.Object, b.Object))
 		})
 	}
 	if m.told && slices.Equal(members, m.last) {
@@ -122,13 +122,17 @@ func (m *merger) choose() (group int, members []backend.Member, ok bool) {
 	return 0, nil, ok
 }
 
-// unique returns the members, each address once: the first counts.
+// unique returns the members, each address once for every object: the first counts.
 func unique(members []backend.Member) []backend.Member {
-	seen := make(map[backend.Address]bool, len(members))
+	type place struct {
+		address backend.Address
+		object  string
+	}
+	seen := make(map[place]bool, len(members))
 	kept := make([]backend.Member, 0, len(members))
 	for _, m := range members {
-		if !seen[m.Address] {
-			seen[m.Address] = true
+		if at := (place{m.Address, m.Object}); !seen[at] {
+			seen[at] = true
 			kept = append(kept, m)
 		}
 	}

@@ -15,6 +15,8 @@ type Marks struct {
 	Signed bool
 	// Chain is the value of ChunkCall, a part of the annotations; nil: there is none.
 	Chain []byte
+	// Blob is that of ChunkBlob.
+	Blob []byte
 }
 
 // ReadMarks reads them. annotations are all of the message's annotations, and are
@@ -32,6 +34,8 @@ func ReadMarks(h *Head, annotations []byte) (m Marks, err error) {
 		switch {
 		case c.ID == ChunkCall:
 			m.Chain = c.Value
+		case c.ID == ChunkBlob:
+			m.Blob = c.Value
 		case h.Dialect != V48:
 		case c.ID == ChunkCorrelation && len(c.Value) == len(m.Correlation):
 			m.Correlation, m.HasCorrelation = [16]byte(c.Value), true
@@ -46,6 +50,13 @@ func ReadMarks(h *Head, annotations []byte) (m Marks, err error) {
 type Marking struct {
 	Correlation [16]byte // zero: none, or the message has one already
 	Chain       []byte   // in place of the message's own ChunkCall; nil: that stays
+	Blob        []byte   // in place of the message's own ChunkBlob; nil: that stays
+}
+
+// Fits reports whether a message with header h and blob annotation old has room for
+// another in its place.
+func Fits(h *Head, old, blob []byte) bool {
+	return h.Dialect != V48 || int(h.AnnotationsLen)-len(old)+len(blob) <= maxAnnotations48
 }
 
 // MarkInPlace puts a correlation id into message, which begins with a header of
@@ -58,7 +69,8 @@ func MarkInPlace(message []byte, correlation [16]byte) {
 
 // AppendMarked appends the header and the annotations that the message with
 // header h and these annotations has with the marking; its data follows as it
-// is. What V48 has no room for is left out, the chain first.
+// is. What V48 has no room for is left out, the chain first; whether there is room for
+// a blob is for the caller to ask (Fits).
 func AppendMarked(dst []byte, h *Head, annotations []byte, m Marking) []byte {
 	out := *h
 	begin := len(dst)
@@ -69,7 +81,11 @@ func AppendMarked(dst []byte, h *Head, annotations []byte, m Marking) []byte {
 		if err != nil {
 			return append(dst[:body], annotations...)
 		}
-		if m.Chain == nil || c.ID != ChunkCall {
+		switch {
+		case c.ID == ChunkCall && m.Chain != nil:
+		case c.ID == ChunkBlob && m.Blob != nil:
+			dst = AppendChunk(dst, h.Dialect, Chunk{ID: ChunkBlob, Value: m.Blob})
+		default:
 			dst = append(dst, rest[:len(rest)-len(next)]...)
 		}
 		rest = next
