@@ -37,7 +37,8 @@ const maxDepth = 200
 //     writes them. It has no []byte and no complex128.
 //   - Msgpack: Tuple and Set a list. The library cannot read keys but strings and bytes.
 //   - Serpent: []byte a dict with base64 inside, which Decode takes for a []byte again,
-//     and in keys and sets a bytes literal; an empty Set an empty Tuple.
+//     and in keys and sets a bytes literal; an empty Set an empty Tuple. Python 2 reads
+//     no other Set: what may go there had better be a List, as in the libraries' metadata.
 //
 // An int is taken for an int64 and a []Value for a List. Strings may hold single
 // surrogates in UTF-8's manner, as Python's may; msgpack has none. What has no form, is

@@ -6,6 +6,7 @@ import (
 	"math"
 	"math/big"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -161,12 +162,13 @@ func integer(text string) (Value, error) {
 	if len(text) > 4301 { // as Python 3.11 does, since conversion takes quadratic time
 		return nil, fmt.Errorf("%w: an integer of more than 4300 digits", ErrLimit)
 	}
+	if small, err := strconv.ParseInt(text, 10, 64); err == nil {
+		return small, nil
+	}
 	i, ok := new(big.Int).SetString(text, 10)
 	switch {
 	case !ok:
 		return nil, fmt.Errorf("%w: an integer that is none", ErrMalformed)
-	case i.IsInt64():
-		return i.Int64(), nil
 	case i.CmpAbs(maxInt) >= 0:
 		return nil, fmt.Errorf("%w: an integer of more than 4300 digits", ErrLimit)
 	}
