@@ -189,6 +189,33 @@ func TestClientDistrustsHandshakes(t *testing.T) {
 	}
 }
 
+// A client with a key takes no reply that is not signed, be it after a good handshake.
+func TestClientWantsSignatures(t *testing.T) {
+	n := &pyrotest.Network{}
+	send := func(c *pyrotest.DaemonConn, m pyrotest.Message, typ wire.Type, data any, key string) {
+		m.Head.Type, m.Chunks, m.Data = typ, nil, pyrotest.Encode(wire.Serpent, data)
+		if key != "" {
+			m = signed(m, key)
+		}
+		_ = c.Send(m)
+	}
+	key := "key"
+	pyrotest.StartDaemon(t, n, address, &pyrotest.Daemon{
+		OnConnect: func(c *pyrotest.DaemonConn, m pyrotest.Message) { send(c, m, wire.ConnectOK, "hello", "key") },
+		OnInvoke:  func(c *pyrotest.DaemonConn, m pyrotest.Message) { send(c, m, wire.Result, "result", key) },
+	})
+	for _, key = range []string{"key", "", "yek"} {
+		c, err := client(t, n, control.ClientConfig{HMACKey: []byte("key")})
+		if err != nil {
+			t.Fatal(err)
+		}
+		v, err := c.Call(t.Context(), "echo", nil, nil)
+		if (err == nil) != (key == "key") || (v == "result") != (key == "key") {
+			t.Errorf("signed with %q: %v, %v", key, v, err)
+		}
+	}
+}
+
 func TestClientTimeouts(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := &pyrotest.Network{}

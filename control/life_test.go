@@ -191,6 +191,26 @@ func TestConnectionLimits(t *testing.T) {
 	}
 }
 
+// Only so many are told at once, for as long as that takes.
+func TestDeclining(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := start(t, control.Config{Limits: control.Limits{Connections: 1}})
+		r.connected(serpent502)
+		for range 3 {
+			for range 64 {
+				if _, err := r.dial(serpent502).Connect("lab"); !errors.Is(err, pyrotest.ErrConnectFail) {
+					t.Fatal(err)
+				}
+			}
+			synctest.Wait()
+			if _, err := r.dial(serpent502).Connect("lab"); err == nil || errors.Is(err, pyrotest.ErrConnectFail) {
+				t.Errorf("one more: %v", err)
+			}
+			time.Sleep(2 * time.Second) // they linger
+		}
+	})
+}
+
 // Large requests that would take more memory than there is wait for it, and no longer
 // than a request may take.
 func TestMemoryIsShared(t *testing.T) {

@@ -87,6 +87,20 @@ func TestRefusals(t *testing.T) {
 	}
 }
 
+// A refusal arrives though more was sent than is read for it.
+func TestRefusalBeforeUnreadBytes(t *testing.T) {
+	p := start(t, control.Config{}).dial(form{wire.V502, wire.Serpent})
+	large := connect(wire.V502, wire.Serpent, make([]byte, 60_000))
+	large.Head.Type = wire.Invoke
+	if err := p.Send(large); err != nil {
+		t.Fatal(err)
+	}
+	if m, err := p.Next(); err != nil || m.Head.Type != wire.ConnectFail {
+		t.Errorf("%+v, %v", m.Head, err)
+	}
+	wantEnd(t, p)
+}
+
 // wantRefused checks the answer.
 func wantRefused(t *testing.T, p *peer, test refusal) {
 	t.Helper()
