@@ -99,6 +99,11 @@ func TestADamagedFileIsLeftAsItIs(t *testing.T) {
 	if _, err := decode([]byte(good), limits{entries: 1, bytes: 2}); err != nil {
 		t.Fatalf("what is good is refused: %v", err)
 	}
+	for _, l := range []limits{{entries: 0, bytes: 2}, {entries: 1, bytes: 1}} {
+		if _, err := decode([]byte(good), l); !errors.Is(err, ErrFull) {
+			t.Errorf("beyond %v: %v", l, err)
+		}
+	}
 	for name, data := range damaged {
 		t.Run(name, func(t *testing.T) {
 			path := filepath.Join(t.TempDir(), "store.json")
@@ -191,13 +196,13 @@ func TestChangesShareAWriting(t *testing.T) {
 
 func TestAStoreIsBounded(t *testing.T) {
 	m := NewMemory()
-	m.limits = limits{entries: 2, bytes: 10}
+	m.limits = limits{entries: 2, bytes: 11}
 	f := openFile(t, filepath.Join(t.TempDir(), "store.json"))
 	f.limits = m.limits
 	for _, s := range []Store{m, f} {
 		put(t, s, "a", "1234", 0)
 		put(t, s, "b", "1234", 0)
-		for key, value := range map[string]string{"c": "", "a": "12345"} {
+		for key, value := range map[string]string{"c": "", "a": "123456"} {
 			if _, err := s.Put(ctx, key, []byte(value), Any); !errors.Is(err, ErrFull) {
 				t.Errorf("Put(%q, %q): %v", key, value, err)
 			}

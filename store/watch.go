@@ -12,16 +12,18 @@ import (
 
 // Watch is Store's. It follows what HashiCorp says of blocking queries
 // (developer.hashicorp.com/consul/api-docs/features/blocking), as package discovery
-// does: the index begins at 0, and anew where it goes backwards or nothing came with
-// it, and after every failure, since a Consul that was started anew may have a lower
-// one and would keep us waiting for the old.
+// does: the index begins at 0, and anew where it goes backwards, and after every
+// failure, since a Consul that was started anew may have a lower one and would keep us
+// waiting for the old; and it is never below 1. Answers about keys come from the
+// servers and not from an agent's view of its own, so that one without news is
+// believed, other than there.
 func (c *Consul) Watch(ctx context.Context, changed func(map[string]Entry)) {
 	var (
-		index, last uint64
-		told        map[string]Entry
-		delays      backoff
-		limit       = pace{interval: paceInterval, burst: paceBurst}
-		log         = outageLog{log: c.log.With(zap.String("prefix", c.prefix))}
+		index  uint64
+		told   map[string]Entry
+		delays backoff
+		limit  = pace{interval: paceInterval, burst: paceBurst}
+		log    = outageLog{log: c.log.With(zap.String("prefix", c.prefix))}
 	)
 	for sleep(ctx, limit.next(time.Now())) {
 		all, now, err := c.list(ctx, api.QueryOptions{WaitIndex: index, WaitTime: c.wait})
@@ -30,7 +32,7 @@ func (c *Consul) Watch(ctx context.Context, changed func(map[string]Entry)) {
 		}
 		if err != nil {
 			log.failed(err)
-			index, last = 0, 0
+			index = 0
 			if !sleep(ctx, delays.next()) {
 				return
 			}
@@ -38,15 +40,12 @@ func (c *Consul) Watch(ctx context.Context, changed func(map[string]Entry)) {
 		}
 		log.answered()
 		delays.reset()
-		if now < last {
-			log.log.Warn("Consul's index went backwards", zap.Uint64("from", last), zap.Uint64("to", now))
-			index = 0
-		} else if index > 0 && now <= index { // the wait is over without news: ask what is there
+		if now < index {
+			log.log.Warn("Consul's index went backwards", zap.Uint64("from", index), zap.Uint64("to", now))
 			index = 0
 		} else {
 			index = max(now, 1)
 		}
-		last = now
 		if told == nil || !maps.EqualFunc(told, all, Entry.equal) {
 			told = all
 			changed(all)

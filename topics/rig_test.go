@@ -78,6 +78,8 @@ type breaking struct {
 	store.Store
 	mu   sync.Mutex
 	fail error
+	// got is called when a Get has its answer.
+	got func()
 }
 
 func (b *breaking) broken() error {
@@ -96,7 +98,11 @@ func (b *breaking) Get(ctx context.Context, key string) (store.Entry, error) {
 	if err := b.broken(); err != nil {
 		return store.Entry{}, err
 	}
-	return b.Store.Get(ctx, key)
+	e, err := b.Store.Get(ctx, key)
+	if b.got != nil {
+		b.got()
+	}
+	return e, err
 }
 
 func (b *breaking) Put(ctx context.Context, key string, value []byte, expect uint64) (uint64, error) {

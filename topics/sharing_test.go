@@ -100,43 +100,17 @@ func TestARegistrationHoldsWhenItIsAnswered(t *testing.T) {
 	})
 }
 
-func TestAWatchThatIsLateTakesNothingBack(t *testing.T) {
+// Whoever is about to remove a listener notices by the version that it is there.
+func TestRegisteringAgainIsAChangeOfTheStore(t *testing.T) {
 	s := store.NewMemory()
-	r, other := New(Config{Store: s}), New(Config{Store: s})
-	const uri = "PYRO:x@10.0.0.7:1"
-	have := func(want string) {
-		t.Helper()
-		if got := describe(r.All()); got != want {
-			t.Errorf("there is %q, want %q", got, want)
-		}
-	}
-	before := all(t, s)
-	register(t, r, "t", uri)
-	registered := all(t, s)
-	r.follow(t.Context(), before)
-	have(`"t"=x@10.0.0.7:1`)
-	r.follow(t.Context(), registered)
-	have(`"t"=x@10.0.0.7:1`)
-
-	unregister(t, r, "t", uri)
-	r.follow(t.Context(), registered)
-	have("")
-	r.follow(t.Context(), all(t, s))
-	have("")
-
-	// What others did since counts, even if the watch does not tell of it yet.
-	register(t, r, "t", uri)
-	unregister(t, other, "t", uri)
-	r.follow(t.Context(), before)
-	have("")
-	register(t, r, "t", uri)
-	unregister(t, r, "t", uri)
-	register(t, other, "t", uri)
-	r.follow(t.Context(), registered)
-	have(`"t"=x@10.0.0.7:1`)
-	r.follow(t.Context(), all(t, s))
-	if len(r.pending) != 0 {
-		t.Errorf("%v wait to be told", r.pending)
+	at := time.Unix(1_700_000_000, 0)
+	r := New(Config{Store: s, Now: func() time.Time { return at }})
+	register(t, r, "t", "PYRO:x@10.0.0.7:1")
+	key := r.All()[0].key()
+	first := all(t, s)[key].Version
+	register(t, r, "t", "PYRO:x@10.0.0.7:1")
+	if again := all(t, s)[key].Version; again == first {
+		t.Errorf("the version stays %d", again)
 	}
 }
 
