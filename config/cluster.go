@@ -7,8 +7,8 @@ type Cluster struct {
 	// The name that routes, logs and metrics use.
 	Name string `yaml:"name,required"`
 	// The daemons, by their addresses. Each is an address, or a mapping with the
-	// keys below. A cluster needs at least one of `static`, `dns` and `consul`;
-	// the endpoints of several are united.
+	// keys below. A cluster needs at least one of `static`, `dns`, `consul` and
+	// `name_server`; the endpoints of several are united.
 	Static []Endpoint `yaml:"static"`
 	// The daemons, by a name in DNS that is looked up again and again. The name
 	// alone may stand in place of the mapping.
@@ -17,6 +17,30 @@ type Cluster struct {
 	// a list of them, may stand in place of the mapping. Where Consul cannot be
 	// asked, the last known endpoints stay, for as long as it takes.
 	Consul ConsulService `yaml:"consul"`
+	// The daemons, as what is registered in a name server of Pyro. Where it cannot be
+	// asked, the last known endpoints stay.
+	NameServer NameSource `yaml:"name_server"`
+	// The object id that calls are sent to which a route retargets (see `rewrite`),
+	// for endpoints that state none themselves. Without it, the id in the call.
+	Object string `yaml:"object"`
+	// The handshake data of CONNECTs of the dispatcher's own, as a string: those for
+	// calls that are retargeted or come by routes for single calls. The default is
+	// Pyro's own.
+	Handshake string `yaml:"handshake"`
+	// `per_endpoint`: each endpoint also has a port of its own, which stays the same,
+	// for daemons that are started with NATHOST and NATPORT so that the proxies they
+	// send inside of payloads work outside. The admin API lists the ports.
+	Expose Expose `yaml:"expose"`
+	// Only with `expose: per_endpoint`: the ports, as in `20000-20999`. An endpoint
+	// beyond them has none.
+	Ports PortRange `yaml:"ports"`
+	// Only with `expose: per_endpoint`: the host at which the ports are. Without it,
+	// that of the listener below.
+	ExposeAddress string `yaml:"expose_address"`
+	// Only with `expose: per_endpoint`: the name of the listener whose settings the
+	// ports have, among them the host of `advertise`. Without it, the first that is
+	// not a Unix socket.
+	ExposeListener string `yaml:"expose_listener"`
 	// The dialect of the endpoints that state none themselves. Without it, an
 	// endpoint's dialect is learnt from its first answer.
 	Dialect Dialect `yaml:"dialect"`
@@ -111,33 +135,6 @@ type Cluster struct {
 	Outlier Outlier `yaml:"outlier"`
 }
 
-// Endpoint is one daemon.
-type Endpoint struct {
-	// Where the daemon listens: a host and port, or a Unix socket.
-	Address Address `yaml:"address,required,short"`
-	// The dialect that the daemon speaks; clients of the other one are never
-	// sent to it. Without it, the cluster's.
-	Dialect Dialect `yaml:"dialect"`
-	// The daemon's share relative to the others': one of weight 2 gets twice
-	// what one of weight 1 gets. From 1 to 65535.
-	Weight int `yaml:"weight"`
-}
-
-// DNS names daemons by a name in DNS. It is absent where Name is empty.
-type DNS struct {
-	// What to look up. With `type: a` a host and port, `daemons.lab:5555`; with
-	// `type: srv` a name alone, `_pyro._tcp.lab`.
-	Name string `yaml:"name,required,short"`
-	// `a`: A and AAAA records; every address is an endpoint, all with the port of
-	// the name. `srv`: SRV records; each is an endpoint, with its own port and
-	// weight, and only those of the best priority are used.
-	Type DNSType `yaml:"type"`
-	// How long an answer counts before the name is looked up again. Where that
-	// fails, the last answer stays; that there is no such name is believed after a
-	// minute. From 1s to 24h.
-	Interval time.Duration `yaml:"interval"`
-}
-
 // HealthCheck probes the endpoints of a cluster.
 type HealthCheck struct {
 	// `false` turns probes off; endpoints then count as up until calls fail.
@@ -218,6 +215,9 @@ type Outlier struct {
 func DefaultCluster() Cluster {
 	return Cluster{
 		DNS:               DNS{Type: DNSTypeA, Interval: 30 * time.Second},
+		NameServer:        NameSource{Interval: 10 * time.Second},
+		Handshake:         "hello",
+		Expose:            ExposeNone,
 		ConnectTimeout:    5 * time.Second,
 		Balance:           BalanceLeastRequest,
 		HashBy:            HashByObject,
@@ -248,7 +248,3 @@ func DefaultCluster() Cluster {
 		},
 	}
 }
-
-// DefaultEndpoint returns the defaults of one endpoint, which still lacks its
-// address.
-func DefaultEndpoint() Endpoint { return Endpoint{Weight: 1} }

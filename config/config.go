@@ -1,8 +1,9 @@
 // Package config is the dispatcher's configuration: what may be written in the
 // file, what each key defaults to, and every reason to refuse a file.
 //
-// The structs in config.go, defaults.go, cluster.go and consul.go are the schema. Load reads a YAML document into
-// them and reports every problem of form at its line and column; Validate
+// The structs in config.go, defaults.go, route.go, blob.go, cluster.go, consul.go,
+// topics.go, nameserver.go and storage.go are the schema. Load reads a YAML document
+// into them and reports every problem of form at its line and column; Validate
 // reports every problem of meaning. A Config without problems is one that the
 // rest of the program may use without checking it again.
 //
@@ -10,11 +11,10 @@
 // hands it the bytes, and the name to call them by in messages. It imports
 // none of the other packages here, so the numbers and names that it shares
 // with them (dialects, serializers) are spelled out in it. It only checks the
-// syntax of an object pattern; matching is the router's business.
+// syntax of patterns and templates; what they match and make is not its business.
 package config
 
 import (
-	"net/netip"
 	"time"
 )
 
@@ -41,18 +41,34 @@ type Config struct {
 	// How to reach Consul, and what to do there beside finding the endpoints of
 	// clusters. It is needed only where its defaults are not right.
 	Consul Consul `yaml:"consul"`
+	// The directory, which must be there, for what is to survive a restart:
+	// `names.json` of the name server, `topics.json` of the topics, and `ports.json`,
+	// the ports of endpoints and names. Only one process may use it. Where Consul is
+	// used for anything, or `consul.address` given, these are kept in its key-value
+	// store instead, for all dispatchers together, and where there is neither, in
+	// memory. Names and topics have a `storage` of their own, which counts before.
+	StateDir string `yaml:"state_dir"`
 	// What holds for every route and listener that says nothing else.
 	Defaults Defaults `yaml:"defaults"`
 	// Where clients connect. At least one.
 	Listeners []Listener `yaml:"listeners,required"`
 	// Which cluster a client is sent to: the first route that matches its
 	// CONNECT. At least one; a client that matches none is refused with a
-	// CONNECTFAIL that says so. With `consul.discover.tag` there may be none:
-	// the routes of this file come first, and those found in Consul after them.
+	// CONNECTFAIL that says so. Routes with `match.blob` or `match.annotation` are
+	// for single calls instead, and are looked at for each. With
+	// `consul.discover.tag`, `topics` or `name_server` there may be none: the routes
+	// of this file come first, and those found or made after them.
 	Routes []Route `yaml:"routes,required"`
 	// The daemons, in groups of interchangeable ones. At least one, except with
-	// `consul.discover.tag`.
+	// `consul.discover.tag`, `topics` or `name_server`.
 	Clusters []Cluster `yaml:"clusters,required"`
+	// The registry of who listens to which topic: an object of the dispatcher's own,
+	// in place of the dispatcher that Pyro's example blob-dispatch has. Its object id
+	// alone may stand in place of the mapping. Without it, there are no topics.
+	Topics Topics `yaml:"topics"`
+	// The dispatcher as a name server of Pyro, which gives clients addresses that
+	// lead through its listeners. Without it, it is none.
+	NameServer NameServer `yaml:"name_server"`
 
 	source source
 }
@@ -93,6 +109,11 @@ type Limits struct {
 	// `max_handshake`, and twice `store_and_forward` and
 	// `max_request_annotations`.
 	BufferMemory Size `yaml:"buffer_memory"`
+	// The memory for the bytes of calls that are being sent to several listeners
+	// (`delivery` of a route or of the topics), of all clients together. When it is
+	// used up, reading from the clients that need it pauses. At least
+	// `store_and_forward` and `max_request_annotations` together.
+	FanoutMemory Size `yaml:"fanout_memory"`
 }
 
 // Listener is one address that clients connect to, in either dialect.
@@ -103,6 +124,10 @@ type Listener struct {
 	// Where to accept clients. `:9999` is every local address; port 0 lets
 	// the system choose one.
 	Address Address `yaml:"address,required"`
+	// How clients outside reach this listener, through NAT or in a cluster: what the
+	// URIs have that name server and topics give them. What is left out is that of
+	// the address to which a client has connected.
+	Advertise Advertise `yaml:"advertise"`
 	// The dialect in which a peer is refused that showed no known one. A peer
 	// that did is answered in its own.
 	DefaultDialect Dialect `yaml:"default_dialect"`
@@ -135,93 +160,6 @@ type Listener struct {
 	QueueTimeout *time.Duration `yaml:"queue_timeout"`
 }
 
-// Route sends the clients that match to a cluster.
-type Route struct {
-	// The name that logs and metrics use. Without one, it is the cluster's,
-	// with a number where several routes share the cluster.
-	Name string `yaml:"name"`
-	// What a client has to show. Without it, every client matches.
-	Match Match `yaml:"match"`
-	// The name of the cluster that serves the route.
-	Cluster string `yaml:"cluster,required"`
-	// `session`: each client has a connection to a daemon of its own, from its
-	// CONNECT to its end, as without the dispatcher. `call`: clients share
-	// connections, and each call is balanced by itself, so that thousands of
-	// clients can be connected to a daemon with few threads. It requires that the
-	// objects of this route keep nothing between the calls of one connection,
-	// which only you can know: clients would share the instances of a class with
-	// `instance_mode="session"` (the default of registered classes), as well as
-	// tracked resources and all else that a daemon notes for a connection, and a
-	// client's next call may reach another daemon. Calls of `Pyro.Daemon` look
-	// like all others, and are balanced with them. A client that iterates over a
-	// stream keeps one connection to itself (see `max_pinned` of the cluster).
-	Mode Mode `yaml:"mode"`
-	// Only with `mode: call`. `true`: a call that fails after its bytes have
-	// reached a daemon is sent again to another, within the cluster's `retries`
-	// and `retry_budget`. It means every method that this route reaches, as the
-	// dispatcher does not see which one is called, and a call may run twice.
-	// `false`: a call is sent again only while none of its bytes was written, and
-	// so never runs twice.
-	Idempotent bool `yaml:"idempotent"`
-	// Only with `mode: call`. `true`: a daemon's answer to a CONNECT also answers
-	// equal CONNECTs, from any client, for the cluster's `handshake_ttl`. What
-	// equal means: all but sequence number, correlation id and signature; other
-	// credentials always reach a daemon. `false`: a daemon validates the CONNECT
-	// of each client, at the price of a connection for each new client, and of
-	// waiting for one where `max_connections` are in use.
-	CacheHandshake bool `yaml:"cache_handshake"`
-	// The time of a call. Without it, the listener's, and without that
-	// `defaults.timeout`.
-	Timeout *time.Duration `yaml:"timeout"`
-	// The time for one endpoint, from dialing to its answer to the CONNECT.
-	// Without it, the listener's, and without that the cluster's. `0s`: none. At
-	// most 1h.
-	ConnectTimeout *time.Duration `yaml:"connect_timeout"`
-	// The time in which a client or daemon must take some bytes. Without it, the
-	// listener's, and without that `defaults.send_timeout`.
-	SendTimeout *time.Duration `yaml:"send_timeout"`
-	// How long a client may be connected without a call. Without it, the
-	// listener's, and without that `defaults.idle_timeout`.
-	IdleTimeout *time.Duration `yaml:"idle_timeout"`
-	// How long a call or client waits for a connection. Without it, the
-	// listener's, and without that the cluster's. `0s`: for ever. At most 1h.
-	QueueTimeout *time.Duration `yaml:"queue_timeout"`
-	// Without it, `defaults.timeout_error`.
-	TimeoutError *TimeoutError `yaml:"timeout_error"`
-	// Without it, `defaults.circular`. That of the route counts by which the call
-	// that closes the circle goes.
-	Circular *Circular `yaml:"circular"`
-	// Without it, `defaults.max_depth`.
-	MaxDepth *int `yaml:"max_depth"`
-	// Without it, `defaults.correlation`.
-	Correlation *Correlation `yaml:"correlation"`
-	// Without it, `defaults.call_annotation`.
-	CallAnnotation *bool `yaml:"call_annotation"`
-	// Without it, `defaults.budget_margin`. That of the nested call's route counts.
-	BudgetMargin *time.Duration `yaml:"budget_margin"`
-	// Without it, `defaults.min_budget`. That of the nested call's route counts.
-	MinBudget *time.Duration `yaml:"min_budget"`
-}
-
-// Match is what a route asks of a client. A key that is not given asks
-// nothing, and one with several values is content with any of them; all the
-// given keys must be met.
-type Match struct {
-	// Names of listeners.
-	Listener []string `yaml:"listener,some"`
-	// Patterns for the object id in the client's CONNECT. A client whose
-	// CONNECT names no object (Pyro4 with METADATA off), or from which it
-	// cannot be read, matches no pattern, not even `*`.
-	Object []Pattern `yaml:"object,some"`
-	// Dialects of the client.
-	Dialect []Dialect `yaml:"dialect,some"`
-	// Serializers of the client's CONNECT.
-	Serializer []Serializer `yaml:"serializer,some"`
-	// Networks that hold the client's address. No client of a Unix socket
-	// matches.
-	Source []netip.Prefix `yaml:"source,some"`
-}
-
 // Default returns a configuration with every default filled in, and without
 // listeners, routes and clusters, for which there are none.
 func Default() Config {
@@ -235,9 +173,12 @@ func Default() Config {
 			MaxHandshake:          1 * MiB,
 			StoreAndForward:       64 * KiB,
 			BufferMemory:          64 * MiB,
+			FanoutMemory:          64 * MiB,
 		},
-		Consul:   DefaultConsul(),
-		Defaults: DefaultDefaults(),
+		Consul:     DefaultConsul(),
+		Defaults:   DefaultDefaults(),
+		Topics:     DefaultTopics(),
+		NameServer: DefaultNameServer(),
 	}
 }
 
@@ -250,10 +191,4 @@ func DefaultListener() Listener {
 		RequestTimeout:   30 * time.Second,
 		MaxSessions:      10_000,
 	}
-}
-
-// DefaultRoute returns the defaults of one route, which still lacks its
-// cluster.
-func DefaultRoute() Route {
-	return Route{Mode: ModeSession, CacheHandshake: true}
 }

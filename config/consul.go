@@ -118,6 +118,14 @@ func DefaultConsul() Consul {
 
 // UsesConsul reports whether anything in the configuration needs Consul.
 func (c *Config) UsesConsul() bool {
+	return c.asksConsul() ||
+		c.Topics.Enabled() && c.TopicsStorage().Kind == StorageConsul ||
+		c.NameServer.Enabled() && c.NameServer.storesNames() && c.NamesStorage().Kind == StorageConsul ||
+		c.needsPorts() && c.PortsStorage().Kind == StorageConsul
+}
+
+// asksConsul is UsesConsul without regard to what is kept there.
+func (c *Config) asksConsul() bool {
 	if c.Consul.Discover.Tag != "" || c.Consul.Register.Name != "" {
 		return true
 	}

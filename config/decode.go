@@ -1,12 +1,9 @@
 package config
 
 import (
-	"encoding"
-	"net/netip"
 	"reflect"
 	"regexp"
 	"strconv"
-	"time"
 
 	"go.yaml.in/yaml/v3"
 )
@@ -33,8 +30,12 @@ func (d *decoder) value(path string, n *yaml.Node, v reflect.Value) {
 		if d.value(path, n, own.Elem()); !d.source.unread[path] {
 			v.Set(own)
 		}
+	case v.Type() == reflect.TypeFor[Wait]() && n.Kind == yaml.MappingNode:
+		d.quorum(path, n, v)
 	case isScalar(v.Type()):
 		d.scalar(path, n, v)
+	case v.Type() == reflect.TypeFor[Conditions]():
+		d.conditions(path, n, v)
 	case v.Kind() == reflect.Slice:
 		d.list(path, n, v)
 	default:
@@ -128,7 +129,7 @@ func (d *decoder) list(path string, n *yaml.Node, v reflect.Value) {
 		// The only element, written without a list around it.
 		elem := reflect.New(v.Type().Elem()).Elem()
 		d.value(path, n, elem)
-		v.Set(reflect.Append(v, elem))
+		v.Set(reflect.Append(v.Slice(0, 0), elem))
 		return
 	default:
 		d.refuse(path, "must be a list, not %s", kind(n))
@@ -138,6 +139,7 @@ func (d *decoder) list(path string, n *yaml.Node, v reflect.Value) {
 		d.refuse(path, "has %d elements: at most %d", len(n.Content), maxElements)
 		return
 	}
+	v.SetLen(0) // what is written takes the place of a default
 	for i, node := range n.Content {
 		elem := reflect.New(v.Type().Elem()).Elem()
 		switch e := elem.Addr().Interface().(type) {
@@ -149,6 +151,8 @@ func (d *decoder) list(path string, n *yaml.Node, v reflect.Value) {
 			*e = DefaultCluster()
 		case *Endpoint:
 			*e = DefaultEndpoint()
+		case *NameListener:
+			*e = DefaultNameListener()
 		}
 		if node.ShortTag() == "!!null" {
 			d.source.remember(index(path, i), place{file: d.source.file, line: node.Line, column: node.Column})
@@ -157,122 +161,5 @@ func (d *decoder) list(path string, n *yaml.Node, v reflect.Value) {
 			d.value(index(path, i), node, elem)
 		}
 		v.Set(reflect.Append(v, elem))
-	}
-}
-
-// scalar decodes a single value. The value's own text counts, not what YAML
-// makes of it.
-func (d *decoder) scalar(path string, n *yaml.Node, v reflect.Value) {
-	if n.Kind != yaml.ScalarNode {
-		d.refuse(path, "must be %s, not %s", scalarKind(v.Type()), kind(n))
-		return
-	}
-	var fits, quotes bool // quotes: they would make it a string, as it should be
-	switch n.ShortTag() {
-	case "!!null":
-		d.refuse(path, "has no value: write one, or leave the key out")
-		return
-	case "!!str":
-		fits = v.Type() != reflect.TypeFor[int]() && v.Type() != reflect.TypeFor[bool]()
-	case "!!int", "!!float":
-		fits = takesNumber(v.Type())
-		quotes = scalarKind(v.Type()) == "a string"
-	case "!!bool":
-		fits = v.Type() == reflect.TypeFor[bool]()
-		quotes = scalarKind(v.Type()) == "a string"
-	case "!!timestamp":
-		quotes = scalarKind(v.Type()) == "a string"
-	}
-	switch {
-	case fits:
-	case quotes:
-		d.refuse(path, "must be %s, not %s: put it in quotes, \"%s\"", scalarKind(v.Type()), kind(n), n.Value)
-		return
-	default:
-		d.refuse(path, "must be %s, not %s", scalarKind(v.Type()), kind(n))
-		return
-	}
-	if err := setScalar(v, n.Value); err != nil {
-		d.refuse(path, "%v", err)
-	}
-}
-
-// setScalar parses text into v, whose type isScalar accepts.
-func setScalar(v reflect.Value, text string) (err error) {
-	switch dst := v.Addr().Interface().(type) {
-	case *string:
-		*dst = text
-	case *int:
-		*dst, err = parseCount(text)
-	case *bool:
-		*dst, err = parseBool(text)
-	case *time.Duration:
-		*dst, err = parseDuration(text)
-	case *netip.Prefix:
-		*dst, err = parsePrefix(text)
-	case encoding.TextUnmarshaler:
-		return dst.UnmarshalText([]byte(text))
-	}
-	return err
-}
-
-func isScalar(t reflect.Type) bool {
-	switch t {
-	case reflect.TypeFor[string](), reflect.TypeFor[int](), reflect.TypeFor[bool](),
-		reflect.TypeFor[time.Duration](), reflect.TypeFor[netip.Prefix]():
-		return true
-	}
-	return reflect.PointerTo(t).Implements(reflect.TypeFor[encoding.TextUnmarshaler]())
-}
-
-// takesNumber reports whether a bare number is worth parsing for t, if only
-// because the parser says better what the number lacks.
-func takesNumber(t reflect.Type) bool {
-	switch t {
-	case reflect.TypeFor[int](), reflect.TypeFor[Size](), reflect.TypeFor[Percent](), reflect.TypeFor[Dialect](),
-		reflect.TypeFor[time.Duration]():
-		return true
-	}
-	return false
-}
-
-func scalarKind(t reflect.Type) string {
-	switch t {
-	case reflect.TypeFor[int]():
-		return "a whole number"
-	case reflect.TypeFor[bool]():
-		return "true or false"
-	case reflect.TypeFor[Percent]():
-		return "a percentage"
-	case reflect.TypeFor[Size]():
-		return "a size"
-	case reflect.TypeFor[time.Duration]():
-		return "a duration"
-	default:
-		return "a string"
-	}
-}
-
-// kind names what a node is, for a message that says what it should have been.
-func kind(n *yaml.Node) string {
-	switch n.Kind {
-	case yaml.MappingNode:
-		return "a mapping"
-	case yaml.SequenceNode:
-		return "a list"
-	}
-	switch tag := n.ShortTag(); tag {
-	case "!!str":
-		return "a string"
-	case "!!int", "!!float":
-		return "a number"
-	case "!!bool":
-		return "a boolean"
-	case "!!timestamp":
-		return "a date"
-	case "!!null":
-		return "nothing"
-	default:
-		return "a value tagged " + tag
 	}
 }

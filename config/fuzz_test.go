@@ -46,7 +46,7 @@ func FuzzLoad(f *testing.F) {
 		clusters := make(map[string]bool)
 		for _, cluster := range c.Clusters {
 			clusters[cluster.Name] = true
-			if len(cluster.Static) == 0 && cluster.DNS.Name == "" && len(cluster.Consul.Service) == 0 {
+			if len(cluster.Static) == 0 && cluster.DNS.Name == "" && len(cluster.Consul.Service) == 0 && cluster.NameServer.Address.IsZero() {
 				t.Errorf("cluster %q is empty", cluster.Name)
 			}
 			b := c.BoundsOf(&cluster)
@@ -55,16 +55,56 @@ func FuzzLoad(f *testing.F) {
 			}
 		}
 		for _, r := range c.Routes {
-			if r.Name == "" || !clusters[r.Cluster] {
+			if r.Name == "" || !clusters[r.Cluster] && (r.Cluster != "" || r.Answer.IsZero()) {
 				t.Errorf("route %q has no cluster: %q", r.Name, r.Cluster)
 			}
+			callsAreGood(t, &r)
 		}
 		for _, l := range c.Listeners {
 			if l.Name == "" || l.Address.IsZero() {
 				t.Errorf("listener %q at %q", l.Name, l.Address)
 			}
 		}
+		namesAreGood(t, c)
 	})
+}
+
+// callsAreGood checks what is taken for granted of routes for calls.
+func callsAreGood(t *testing.T, r *config.Route) {
+	if (r.Match.PerCall() || !r.Answer.IsZero()) && r.Mode != config.ModeCall {
+		t.Errorf("route %q for calls has mode %q", r.Name, r.Mode)
+	}
+	if !r.Answer.IsZero() && (r.Match.PerCall() || len(r.Match.Object) == 0) {
+		t.Errorf("route %q answers what no CONNECT names", r.Name)
+	}
+	if n, ok := r.Wait.Quorum(); ok && (n < 1 || r.Delivery != config.DeliverAll) {
+		t.Errorf("route %q waits for %d with delivery %s", r.Name, n, r.Delivery)
+	}
+	for _, c := range append(r.Match.Blob, r.Match.Annotation...) {
+		if c.Key == "" || len(c.Any) == 0 {
+			t.Errorf("route %q asks for nothing: %+v", r.Name, c)
+		}
+	}
+}
+
+// namesAreGood checks what is taken for granted of name server, topics and ports.
+func namesAreGood(t *testing.T, c *config.Config) {
+	for i, l := range c.NameServer.Listeners {
+		if l.Name == "" || l.Address.Network != "tcp" || c.NamesListener() == nil {
+			t.Errorf("the name server's listener %q at %q, through %v", l.Name, l.Address, c.NamesListener())
+		}
+		_ = c.BroadcastAddress(i)
+	}
+	for _, s := range []config.Storage{c.NamesStorage(), c.TopicsStorage(), c.PortsStorage()} {
+		if s.Kind == config.StorageConsul && s.Prefix == "" || s.Kind == config.StorageFile && s.Path == "" {
+			t.Errorf("nothing can be stored in %+v", s)
+		}
+	}
+	for i := range c.Clusters {
+		if cluster := &c.Clusters[i]; cluster.Expose == config.ExposePerEndpoint && (cluster.Ports.Count() < 1 || c.ExposeThrough(cluster) == nil) {
+			t.Errorf("cluster %q has ports %q", cluster.Name, cluster.Ports)
+		}
+	}
 }
 
 func inOrder(t *testing.T, problems config.Problems) {

@@ -91,22 +91,16 @@ func (c *Config) fillIn() {
 			l.Name = l.Address.String()
 		}
 	}
-	taken := make(map[string]bool)
-	for _, r := range c.Routes {
-		taken[r.Name] = true
+	for i := range c.NameServer.Listeners {
+		if l := &c.NameServer.Listeners[i]; l.Name == "" {
+			l.Name = l.Address.String()
+		}
 	}
-	tried := make(map[string]int) // cluster: the last number given to a route of it
+	c.nameRoutes()
 	for i := range c.Routes {
-		r := &c.Routes[i]
-		if r.Name != "" || r.Cluster == "" {
-			continue
+		if r := &c.Routes[i]; r.alwaysCall() && !c.source.has(join(index("routes", i), "mode")) {
+			r.Mode = ModeCall
 		}
-		n := max(1, tried[r.Cluster])
-		for r.Name = r.Cluster; taken[r.Name]; r.Name = r.Cluster + "-" + strconv.Itoa(n) {
-			n++
-		}
-		taken[r.Name] = true
-		tried[r.Cluster] = n
 	}
 	for i := range c.Clusters {
 		cluster := &c.Clusters[i]
@@ -115,5 +109,30 @@ func (c *Config) fillIn() {
 				e.Dialect = cluster.Dialect
 			}
 		}
+	}
+}
+
+// nameRoutes gives names to the routes that have none.
+func (c *Config) nameRoutes() {
+	taken := make(map[string]bool)
+	for _, r := range c.Routes {
+		taken[r.Name] = true
+	}
+	tried := make(map[string]int) // base: the last number given to a route of it
+	for i := range c.Routes {
+		r := &c.Routes[i]
+		base := r.Cluster
+		if base == "" {
+			base = r.answered()
+		}
+		if r.Name != "" || base == "" {
+			continue
+		}
+		n := max(1, tried[base])
+		for r.Name = base; taken[r.Name]; r.Name = base + "-" + strconv.Itoa(n) {
+			n++
+		}
+		taken[r.Name] = true
+		tried[base] = n
 	}
 }

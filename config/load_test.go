@@ -93,6 +93,7 @@ clusters:
 	want.Limits = config.Limits{
 		MaxMessageSize: config.GiB, MaxRequestAnnotations: config.KiB,
 		MaxHandshake: config.MiB, StoreAndForward: 64 * config.KiB, BufferMemory: 128 * config.MiB,
+		FanoutMemory: 64 * config.MiB,
 	}
 	want.Listeners = []config.Listener{
 		{Name: "[::1]:9999", Address: tcp("[::1]:9999"), DefaultDialect: config.Pyro4,
@@ -101,13 +102,12 @@ clusters:
 			HandshakeTimeout: 10 * time.Second, RequestTimeout: 30 * time.Second, MaxSessions: 10_000},
 	}
 	want.Routes = []config.Route{
-		{Name: "cameras", Cluster: "b", Mode: config.ModeSession, CacheHandshake: true, Match: config.Match{
+		route("cameras", "b", config.Match{
 			Listener: []string{"local"}, Object: []config.Pattern{"lab.*"},
 			Dialect: []config.Dialect{config.Pyro4, config.Pyro5}, Serializer: []config.Serializer{config.JSON},
-			Source: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("::1/128")}}},
-		{Name: "cameras-2", Cluster: "cameras", Mode: config.ModeSession, CacheHandshake: true,
-			Match: config.Match{Object: []config.Pattern{"x", `\*`}}},
-		{Name: "cameras-3", Cluster: "cameras", Mode: config.ModeSession, CacheHandshake: true},
+			Source: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("::1/128")}}),
+		route("cameras-2", "cameras", config.Match{Object: []config.Pattern{"x", `\*`}}),
+		route("cameras-3", "cameras", config.Match{}),
 	}
 	cameras, b := config.DefaultCluster(), config.DefaultCluster()
 	cameras.Name, cameras.Dialect = "cameras", config.Pyro4
@@ -142,6 +142,14 @@ clusters:
     consul: {service: [x, y], tags: v2, warning: true, filter: 'Node.Meta.rack == "1"', datacenters: [dc2, dc1], near: _agent}
     balance: hash
     hash_by: annotation:ABCD
+    name_server: {address: "ns.lab:9090", dialect: pyro4, prefix: cam., regex: 'cam\.\d+', metadata_all: [a], metadata_any: [b, c], interval: 1m}
+    object: cam
+    handshake: secret
+    expose: per_endpoint
+    ports: 20000-20999
+    expose_address: "::"
+    expose_listener: ":1"
+    static: [{address: "a:1", object: cam-1}]
     max_connections: 16
     nested_reserve: 2
     max_pinned: 3
@@ -174,12 +182,20 @@ clusters:
 	listener := config.DefaultListener()
 	listener.Name, listener.Address = ":1", tcp(":1")
 	want.Listeners = []config.Listener{listener}
-	want.Routes = []config.Route{{Name: "c", Cluster: "c", Mode: config.ModeCall, Idempotent: true}}
+	r := route("c", "c", config.Match{})
+	r.Mode, r.Idempotent, r.CacheHandshake = config.ModeCall, true, false
+	want.Routes = []config.Route{r}
 	want.Clusters = []config.Cluster{{
 		Name: "c",
 		DNS:  config.DNS{Name: "_pyro._tcp.lab", Type: config.DNSTypeSRV, Interval: time.Second},
 		Consul: config.ConsulService{Service: []string{"x", "y"}, Tags: []string{"v2"}, Warning: true,
 			Filter: `Node.Meta.rack == "1"`, Datacenters: []string{"dc2", "dc1"}, Near: "_agent"},
+		Static: []config.Endpoint{{Address: tcp("a:1"), Weight: 1, Object: "cam-1"}},
+		NameServer: config.NameSource{Address: tcp("ns.lab:9090"), Dialect: config.Pyro4, Prefix: "cam.", Regex: `cam\.\d+`,
+			MetadataAll: []string{"a"}, MetadataAny: []string{"b", "c"}, Interval: time.Minute},
+		Object: "cam", Handshake: "secret",
+		Expose: config.ExposePerEndpoint, Ports: config.PortRange{First: 20000, Last: 20999},
+		ExposeAddress: "::", ExposeListener: ":1",
 		ConnectTimeout: 5 * time.Second, Balance: config.BalanceHash, HashBy: "annotation:ABCD",
 		MaxConnections: 16, NestedReserve: 2, MaxPinned: 3, StreamIdleTimeout: time.Minute,
 		QueueTimeout: time.Second, MinIdle: 4, IdleTimeout: 2 * time.Second, HandshakeTTL: 3 * time.Second,
@@ -194,6 +210,13 @@ clusters:
 	loads(t, doc, want)
 }
 
+// route is one with the defaults of a route.
+func route(name, cluster string, m config.Match) config.Route {
+	r := config.DefaultRoute()
+	r.Name, r.Cluster, r.Match = name, cluster, m
+	return r
+}
+
 func tcp(a string) config.Address  { return config.Address{Network: "tcp", Address: a} }
 func unix(a string) config.Address { return config.Address{Network: "unix", Address: a} }
 
@@ -204,7 +227,7 @@ func loads(t *testing.T, doc string, want config.Config) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff(want, *got, ignoreSource, cmp.Comparer(func(a, b netip.Prefix) bool { return a == b })); diff != "" {
+	if diff := cmp.Diff(want, *got, ignoreSource); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
 	}
 	if problems := got.Validate(); len(problems) > 0 {
@@ -245,7 +268,7 @@ func TestGood(t *testing.T) {
 	}
 }
 
-var ignoreSource = cmpopts.IgnoreUnexported(config.Config{})
+var ignoreSource = cmp.Options{cmpopts.IgnoreUnexported(config.Config{}), cmpopts.EquateComparable(netip.Prefix{})}
 
 // A section whose keys are all commented out is as good as none.
 func TestEmptySectionsKeepDefaults(t *testing.T) {

@@ -31,6 +31,24 @@ func (p *Pattern) UnmarshalText(text []byte) error {
 	return nil
 }
 
+// Exact returns the only text that the pattern matches; ok is false if there may be
+// several.
+func (p Pattern) Exact() (text string, ok bool) {
+	var b strings.Builder
+	for rest := string(p); rest != ""; rest = rest[1:] {
+		switch rest[0] {
+		case '*', '?', '[':
+			return "", false
+		case '\\':
+			if rest = rest[1:]; rest == "" {
+				return "", false
+			}
+		}
+		b.WriteByte(rest[0])
+	}
+	return b.String(), b.Len() > 0
+}
+
 func checkPattern(pattern string) error {
 	if pattern == "" {
 		return errors.New("it is empty (* is every object)")

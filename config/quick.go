@@ -11,8 +11,12 @@ type Quick struct {
 	Listen        []string // addresses to listen on, as ParseAddress reads them
 	Backend       []string // addresses of daemons
 	ConsulService []string // names of services in Consul
+	NameServer    []string // addresses of the name server
 
 	// What is not nil replaces values of the file.
+	Advertise      *string // how clients reach all listeners, as ParseAdvertise reads it
+	Topics         *string // the object id of the topics' registry
+	StateDir       *string // where what survives a restart is
 	Consul         *string // where Consul is, as ParseConsulAddress reads it
 	Mode           *string // of all routes
 	Timeout        *string // of calls, by all listeners and routes
@@ -28,8 +32,12 @@ type Quick struct {
 // replace all listeners: the only one is called "main", several "listener-1"
 // and so on. Backends and services replace all routes and clusters by one
 // cluster "default" with the endpoints of both, and one route of that name that
-// matches everything. An empty list replaces nothing. The mode and the numbers
-// are then those of every route and cluster; what has a place in the defaults is
+// matches everything. Addresses of the name server replace all of its listeners: the
+// only one is called "nameserver", several "nameserver-1" and so on. An empty list
+// replaces nothing. What is advertised is so by all listeners that are not Unix
+// sockets; its host also by those of the name server. The mode and the numbers
+// are then those of every route and cluster, but for the mode of routes that can have
+// only one; what has a place in the defaults is
 // put there, and every listener and route inherits it.
 //
 // The error is a Problems whose File is the flag, as "--listen" or "--queue",
@@ -38,6 +46,8 @@ func (c *Config) ApplyQuick(q Quick) error {
 	var p quickParser
 	listen := p.addresses("--listen", q.Listen)
 	backend := p.addresses("--backend", q.Backend)
+	names := p.addresses("--nameserver", q.NameServer)
+	advertise := parsed(&p, "--advertise", q.Advertise, ParseAdvertise)
 	consul := parsed(&p, "--consul", q.Consul, ParseConsulAddress)
 	mode := parsed(&p, "--mode", q.Mode, parseText[Mode])
 	timeout := parsed(&p, "--timeout", q.Timeout, parseDuration)
@@ -52,6 +62,10 @@ func (c *Config) ApplyQuick(q Quick) error {
 	}
 	c.listenOn(listen)
 	c.sendTo(backend, q.ConsulService)
+	c.nameAt(names)
+	c.advertise(advertise)
+	override(c, &c.Topics.Object, q.Topics, "topics.object", "--topics")
+	override(c, &c.StateDir, q.StateDir, "state_dir", "--state-dir")
 	if consul != nil {
 		c.Consul.Address = *consul
 		c.source.remember("consul.address", place{file: "--consul"})
@@ -65,7 +79,9 @@ func (c *Config) ApplyQuick(q Quick) error {
 	}
 	for i := range c.Routes {
 		r := &c.Routes[i]
-		override(c, &r.Mode, mode, join(index("routes", i), "mode"), "--mode")
+		if !r.alwaysCall() {
+			override(c, &r.Mode, mode, join(index("routes", i), "mode"), "--mode")
+		}
 		disown(&r.Timeout, timeout)
 		disown(&r.TimeoutError, timeoutError)
 		disown(&r.Circular, circular)
@@ -122,6 +138,40 @@ func (c *Config) sendTo(daemons []Address, services []string) {
 	route := DefaultRoute()
 	route.Name, route.Cluster = "default", "default"
 	c.Routes = []Route{route}
+}
+
+// nameAt makes the addresses, if there are any, those of the name server.
+func (c *Config) nameAt(addresses []Address) {
+	if len(addresses) == 0 {
+		return
+	}
+	c.NameServer.Listeners = nil
+	c.source.replace("--nameserver", "name_server.listeners")
+	for i, address := range addresses {
+		l := DefaultNameListener()
+		l.Name, l.Address = "nameserver", address
+		if len(addresses) > 1 {
+			l.Name = "nameserver-" + strconv.Itoa(i+1)
+		}
+		c.NameServer.Listeners = append(c.NameServer.Listeners, l)
+	}
+}
+
+// advertise makes a, if it was given, what all listeners advertise. Its port is not
+// the name server's.
+func (c *Config) advertise(a *Advertise) {
+	if a == nil {
+		return
+	}
+	for i := range c.Listeners {
+		if l := &c.Listeners[i]; l.Address.Network != "unix" {
+			override(c, &l.Advertise, a, join(index("listeners", i), "advertise"), "--advertise")
+		}
+	}
+	for i := range c.NameServer.Listeners {
+		host := Advertise{Host: a.Host}
+		override(c, &c.NameServer.Listeners[i].Advertise, &host, join(index("name_server.listeners", i), "advertise"), "--advertise")
+	}
 }
 
 // override replaces one value by that of a flag, if it was given.

@@ -87,13 +87,15 @@ func sections() []section {
 	c.Routes = []Route{DefaultRoute()}
 	c.Clusters = []Cluster{DefaultCluster()}
 	c.Clusters[0].Static = []Endpoint{DefaultEndpoint()}
+	c.NameServer.Listeners = []NameListener{DefaultNameListener()}
+	c.NameServer.Groups = []NameGroup{{}}
 	var found []section
 	var walk func(string, reflect.Value)
 	walk = func(path string, v reflect.Value) {
 		found = append(found, section{path, v})
 		for _, f := range fieldsOf(v.Type()) {
 			switch fv := v.Field(f.index); {
-			case isScalar(fv.Type()), fv.Kind() == reflect.Pointer:
+			case isScalar(fv.Type()), fv.Kind() == reflect.Pointer, fv.Kind() == reflect.Slice && isScalar(fv.Type().Elem()):
 			case fv.Kind() == reflect.Struct:
 				walk(join(path, f.key), fv)
 			case fv.Len() > 0:
@@ -135,6 +137,7 @@ pyro.yaml:3:12: listeners[0].address: ":99999": port "99999" is not a number fro
 | kind | written as |
 |---|---|
 | address | ` + "`host:port`, `[::1]:port`, `:port` (every local address; not for a daemon) or `unix:/path`" + `. Quote it where YAML would see something else in it. |
+| advertised address | ` + "`host:port`, `host`, `[::1]:port`, `[::1]` or `:port`" + `. A port that is left out, or 0, is the listener's own. |
 | address of Consul | ` + "`host:port`, `http://host:port`, `https://host:port` or `unix:/path`" + ` |
 | count | a whole number |
 | dialect | ` + "`pyro4` or `pyro5`, or the protocol's number, `48` or `502`" + ` |
@@ -143,8 +146,10 @@ pyro.yaml:3:12: listeners[0].address: ":99999": port "99999" is not a number fro
 | network | ` + "`10.0.0.0/8`, `::1/128`, or one address, `10.1.2.3`" + ` |
 | pattern | see [Patterns](#patterns) |
 | percentage | a whole number from 0 to 100, without a sign |
+| ports | ` + "`20000-20999`" + `, both ends included, or one port |
 | serializer | ` + "`serpent`, `json`, `marshal` or `msgpack`; of Pyro4 also `pickle`, `dill` or `cloudpickle`" + ` |
 | size | bytes, ` + "`65536`, or a whole number of units, `64KiB`, `1MiB`, `1GiB`" + `. At least 1KiB; a message is at most one byte less than 4GiB. |
+| template | see [Calls](#calls) |
 | text | any characters. Quote it where YAML would see something else in it. |
 
 Where a list of values is expected, its only element may be written without the list.
@@ -164,6 +169,33 @@ const referenceTail = `## Patterns
 | ` + "`\\x`" + ` | the character x itself, inside brackets too |
 
 Case counts. In brackets, write ` + "`\\]` and `\\-`" + ` for a bracket and a hyphen.
+
+## Calls
+
+` + "`match.blob` and `match.annotation`" + ` compare parts of a call with values. All the keys that are given must be met,
+each by any of its values, and a part that a call does not have meets nothing. A value in quotes, or one that does not
+look like a number, is a [pattern](#patterns) for text; ` + "`acme*`" + ` is every text that begins with acme. A number without
+quotes is exactly that number, where the info has a number: ` + "`7` is also 7.0 and `1` is also `True`, but not the text 7" + `.
+
+` + "```yaml" + `
+match:
+  blob:
+    info.tenant: [acme, "lab-*"] # the value of the key "tenant", where the info is a dict
+    info.0: 7                    # the first element, where it is a tuple or a list
+    method: process_blob
+  annotation: {TENT: acme}
+` + "```" + `
+
+` + "`rewrite`" + ` makes an object id or a method of what a call says:
+
+| in a template | becomes |
+|---|---|
+| ` + "`{info}`" + ` | the info, if it is text or a number |
+| ` + "`{info.tenant}`, `{info.0}`, `{info.\"a.b\"}`" + ` | what is there in the info, likewise |
+| ` + "`{object}`, `{method}`" + ` | what the call names |
+| ` + "`{{`, `}}`" + ` | one brace |
+
+A call for which there is no such thing gets an error.
 `
 
 func reference(t *testing.T) string {
@@ -203,6 +235,8 @@ func reference(t *testing.T) string {
 // namesSomething holds the fields that are names, of all those that are strings.
 var namesSomething = map[string]bool{
 	"Listener.Name": true, "Route.Name": true, "Route.Cluster": true, "Match.Listener": true, "Cluster.Name": true,
+	"Cluster.ExposeListener": true, "Topics.Listener": true, "NameServer.Listener": true, "NameListener.Name": true,
+	"NameGroup.Name": true,
 }
 
 // kindOf names a type as the table of values does; a section has a table of
@@ -236,6 +270,26 @@ func kindOf(t *testing.T, typ reflect.Type, isName bool) (name string, section b
 		return "`object`, `source`, `blob_info` or `annotation:ABCD`", false
 	case reflect.TypeFor[OnDown]():
 		return "`keep` or `close`", false
+	case reflect.TypeFor[Advertise]():
+		return "advertised address", false
+	case reflect.TypeFor[PortRange]():
+		return "ports", false
+	case reflect.TypeFor[Template]():
+		return "template", false
+	case reflect.TypeFor[Conditions]():
+		return "mapping, see [Calls](#calls)", false
+	case reflect.TypeFor[Delivery]():
+		return "`one`, `all` or `first`", false
+	case reflect.TypeFor[Wait]():
+		return "`all`, `none` or `quorum N`", false
+	case reflect.TypeFor[NoListener]():
+		return "`none` or `error`", false
+	case reflect.TypeFor[Expose]():
+		return "`none` or `per_endpoint`", false
+	case reflect.TypeFor[StorageKind]():
+		return "`memory`, `file` or `consul`", false
+	case reflect.TypeFor[Broadcast]():
+		return "`true`, `false` or address", false
 	case reflect.TypeFor[TimeoutError]():
 		return "`pyro` or `builtin`", false
 	case reflect.TypeFor[Circular]():
@@ -284,6 +338,13 @@ func defaultOf(v reflect.Value, f field) string {
 	if d, ok := v.Interface().(time.Duration); ok {
 		return "`" + short(d) + "`"
 	}
+	if v.Kind() == reflect.Slice && isScalar(v.Type().Elem()) && v.Len() > 0 {
+		elements := make([]string, v.Len())
+		for i := range elements {
+			elements[i] = "`" + fmt.Sprint(v.Index(i).Interface()) + "`"
+		}
+		return strings.Join(elements, ", ")
+	}
 	if v.Kind() == reflect.Slice || v.Kind() != reflect.Int && v.Kind() != reflect.Bool && v.IsZero() {
 		return "none"
 	}
@@ -294,7 +355,7 @@ func defaultOf(v reflect.Value, f field) string {
 // each as one line.
 func fieldDocs(t *testing.T) map[string]string {
 	docs := make(map[string]string)
-	for _, name := range []string{"config.go", "defaults.go", "cluster.go", "consul.go"} {
+	for _, name := range []string{"config.go", "defaults.go", "route.go", "cluster.go", "sources.go", "consul.go", "topics.go", "nameserver.go", "storage.go"} {
 		file, err := parser.ParseFile(token.NewFileSet(), name, nil, parser.ParseComments)
 		if err != nil {
 			t.Fatal(err)

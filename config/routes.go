@@ -1,7 +1,6 @@
 package config
 
 import (
-	"net/netip"
 	"slices"
 	"strconv"
 	"strings"
@@ -9,8 +8,12 @@ import (
 
 // routes checks what routes refer to, and that each can be reached.
 func (v *validator) routes() {
-	if len(v.Routes) == 0 && v.Consul.Discover.Tag == "" {
+	switch {
+	case v.makesRoutes():
+	case len(v.Routes) == 0:
 		v.problem("routes", "there are none: every client would be refused")
+	case len(v.source.unread) == 0 && !slices.ContainsFunc(v.Routes, func(r Route) bool { return !r.Match.PerCall() }):
+		v.problem("routes", "all are for single calls (match.blob, match.annotation): without one that a CONNECT matches, every client would be refused")
 	}
 	listeners := v.namesOf("listeners", len(v.Listeners), func(i int) string { return v.Listeners[i].Name })
 	clusters := v.namesOf("clusters", len(v.Clusters), func(i int) string { return v.Clusters[i].Name })
@@ -20,13 +23,15 @@ func (v *validator) routes() {
 	for i := range v.Routes {
 		r := &v.Routes[i]
 		path := index("routes", i)
-		if r.Name != "" || r.Cluster != "" {
-			// Where neither is given, that is the problem.
+		if r.Name != "" || r.Cluster != "" || r.answered() != "" {
+			// Where none is given, that is the problem.
 			derived := v.source.has(path) && !v.source.has(join(path, "name"))
 			v.name(taken, path, r.Name, derived)
 		}
 		v.routeCluster(join(path, "cluster"), r, &clusters)
 		v.match(join(path, "match"), &r.Match, &listeners)
+		v.calls(path, r)
+		v.answer(path, r)
 		v.mode(path, r)
 		v.times(path, times{r.Timeout, r.ConnectTimeout, r.SendTimeout, r.IdleTimeout, r.QueueTimeout})
 		v.nesting(path, r.Timeout, r.MaxDepth, r.BudgetMargin, r.MinBudget)
@@ -81,7 +86,13 @@ func (r *references) String() string {
 
 func (v *validator) routeCluster(path string, r *Route, clusters *references) {
 	if r.Cluster == "" {
-		v.problem(path, "is empty")
+		switch {
+		case !r.Answer.IsZero() || v.source.unreadWithin(join(parent(path), "answer")):
+		case v.source.has(path):
+			v.problem(path, "is empty")
+		default:
+			v.problem(path, "is missing")
+		}
 		return
 	}
 	i, ok := clusters.position[r.Cluster]
@@ -96,10 +107,11 @@ func (v *validator) routeCluster(path string, r *Route, clusters *references) {
 	if len(r.Match.Dialect) == 0 || len(c.Consul.Service) > 0 { // whose instances may state any
 		return
 	}
-	if c.DNS.Name != "" && (c.Dialect == 0 || slices.Contains(r.Match.Dialect, c.Dialect)) {
+	found := c.DNS.Name != "" || !c.NameServer.Address.IsZero()
+	if found && (c.Dialect == 0 || slices.Contains(r.Match.Dialect, c.Dialect)) {
 		return
 	}
-	if len(c.Static) == 0 && c.DNS.Name == "" { // which is said elsewhere
+	if len(c.Static) == 0 && !found { // which is said elsewhere
 		return
 	}
 	for _, e := range c.Static {
@@ -115,6 +127,17 @@ func (v *validator) mode(path string, r *Route) {
 	if r.Mode == ModeCall || v.source.unread[join(path, "mode")] {
 		return
 	}
+	if r.alwaysCall() {
+		key := "answer"
+		if r.Match.PerCall() {
+			key = "match." + r.Match.perCallKey()
+		}
+		v.problem(join(path, "mode"), "cannot be %s with %s, only %s", r.Mode, key, ModeCall)
+		return
+	}
+	if v.source.unreadWithin(join(path, "match")) || v.source.unreadWithin(join(path, "answer")) {
+		return // what the default is depends on these
+	}
 	if r.Idempotent {
 		v.problem(join(path, "idempotent"), "means nothing with mode: %s, only with mode: %s", r.Mode, ModeCall)
 	}
@@ -124,16 +147,8 @@ func (v *validator) mode(path string, r *Route) {
 }
 
 func (v *validator) match(path string, m *Match, listeners *references) {
-	for i, name := range m.Listener {
-		if _, ok := listeners.position[name]; ok || listeners.unsure {
-			continue
-		}
-		at := join(path, "listener")
-		if elem := index(at, i); v.source.has(elem) {
-			at = elem
-		}
-		v.problem(at, "there is no listener %q%s", name, listeners)
-	}
+	v.listenerNames(join(path, "listener"), m.Listener, listeners)
+	v.conditions(path, m)
 	if len(m.Dialect) == 0 || len(m.Serializer) == 0 {
 		return
 	}
@@ -143,6 +158,20 @@ func (v *validator) match(path string, m *Match, listeners *references) {
 		}
 	}
 	v.problem(join(path, "serializer"), "matches nothing: only pyro4 has these serializers")
+}
+
+// listenerNames checks a list of names of listeners.
+func (v *validator) listenerNames(path string, names []string, listeners *references) {
+	for i, name := range names {
+		if _, ok := listeners.position[name]; ok || listeners.unsure {
+			continue
+		}
+		at := path
+		if elem := index(at, i); v.source.has(elem) {
+			at = elem
+		}
+		v.problem(at, "there is no listener %q%s", name, listeners)
+	}
 }
 
 // unreadMatches returns the paths of the routes whose match Load could not
@@ -157,47 +186,4 @@ func (v *validator) unreadMatches() map[string]bool {
 		}
 	}
 	return routes
-}
-
-// covers reports whether m is sure to match whatever other matches. It is
-// sound, not complete: it compares values, and does not work out that one
-// pattern includes another or that two networks add up to a third.
-func (m *Match) covers(other *Match) bool {
-	return coversList(m.Listener, other.Listener, slices.Contains) &&
-		coversList(m.Object, other.Object, coversPattern) &&
-		coversList(m.Dialect, other.Dialect, slices.Contains) &&
-		coversList(m.Serializer, other.Serializer, slices.Contains) &&
-		coversList(m.Source, other.Source, coversPrefix)
-}
-
-// coversList compares one key of two matches, where no values mean that any is
-// good, also one that cannot be known.
-func coversList[T any](wide, narrow []T, covers func([]T, T) bool) bool {
-	if len(wide) == 0 || len(narrow) == 0 {
-		return len(wide) == 0
-	}
-	for _, n := range narrow {
-		if !covers(wide, n) {
-			return false
-		}
-	}
-	return true
-}
-
-func coversPattern(wide []Pattern, narrow Pattern) bool {
-	for _, w := range wide {
-		if w == narrow || w == "*" {
-			return true
-		}
-	}
-	return false
-}
-
-func coversPrefix(wide []netip.Prefix, narrow netip.Prefix) bool {
-	for _, w := range wide {
-		if w.Bits() <= narrow.Bits() && w.Contains(narrow.Addr()) {
-			return true
-		}
-	}
-	return false
 }

@@ -28,10 +28,16 @@ func (c *Config) Validate() Problems {
 	v.timeout("drain_timeout", c.DrainTimeout, 0)
 	v.limits(&c.Limits)
 	v.defaults(&c.Defaults)
-	v.listeners()
+	taken := make(names) // of all that listens
+	v.listeners(taken)
 	v.routes()
 	v.clusters()
 	v.consul(&c.Consul)
+	v.text("state_dir", "a directory", c.StateDir)
+	v.topics("topics", &c.Topics)
+	v.nameServer("name_server", &c.NameServer, taken)
+	v.storages()
+	v.portRanges()
 	v.problems.sort()
 	return v.problems
 }
@@ -120,6 +126,10 @@ func (v *validator) limits(l *Limits) {
 	v.size("limits.store_and_forward", l.StoreAndForward, minSize, maxKeptSize)
 	v.notOver("max_request_annotations", l.MaxRequestAnnotations, "max_message_size", l.MaxMessageSize)
 	v.notOver("max_handshake", l.MaxHandshake, "max_message_size", l.MaxMessageSize)
+	if least := l.StoreAndForward + l.MaxRequestAnnotations; l.FanoutMemory < least &&
+		!v.source.unread["limits.store_and_forward"] && !v.source.unread["limits.max_request_annotations"] {
+		v.problem("limits.fanout_memory", "%s is less than %s, which store_and_forward and max_request_annotations are together", l.FanoutMemory, least)
+	}
 	for _, key := range []string{"max_handshake", "store_and_forward", "max_request_annotations"} {
 		if v.source.unread[join("limits", key)] {
 			return
@@ -162,17 +172,19 @@ func (v *validator) name(taken names, path, name string, derived bool) {
 	taken[name] = path
 }
 
-func (v *validator) listeners() {
+func (v *validator) listeners(taken names) {
 	if len(v.Listeners) == 0 {
 		v.problem("listeners", "there are none: clients need at least one address to connect to")
 	}
-	taken := make(names)
 	for i, l := range v.Listeners {
 		path := index("listeners", i)
 		if l.Name != l.Address.String() { // equal addresses are a problem of their own
 			v.name(taken, path, l.Name, false)
 		}
 		v.listenerAddress(join(path, "address"), i)
+		if l.Address.Network == "unix" && !l.Advertise.IsZero() {
+			v.problem(join(path, "advertise"), "means nothing for a Unix socket")
+		}
 		if l.DefaultDialect != Pyro4 && l.DefaultDialect != Pyro5 {
 			v.problem(join(path, "default_dialect"), "is not set")
 		}

@@ -16,13 +16,17 @@ const (
 )
 
 func (v *validator) clusters() {
-	if len(v.Clusters) == 0 && v.Consul.Discover.Tag == "" {
+	if len(v.Clusters) == 0 && !v.makesRoutes() {
 		v.problem("clusters", "there are none: calls need at least one daemon to go to")
 	}
 	listening := make(map[Address]string) // its path
 	for i, l := range v.Listeners {
 		listening[l.Address] = index("listeners", i)
 	}
+	for i, l := range v.NameServer.Listeners {
+		listening[l.Address] = index("name_server.listeners", i)
+	}
+	listeners := v.namesOf("listeners", len(v.Listeners), func(i int) string { return v.Listeners[i].Name })
 	calls := v.callClusters()
 	taken := make(names)
 	for i := range v.Clusters {
@@ -30,6 +34,9 @@ func (v *validator) clusters() {
 		path := index("clusters", i)
 		v.name(taken, path, c.Name, false)
 		v.endpoints(path, c, listening)
+		v.plain(join(path, "object"), c.Object)
+		v.plain(join(path, "handshake"), c.Handshake)
+		v.expose(path, c, &listeners)
 		v.duration(join(path, "connect_timeout"), c.ConnectTimeout, minTimeout, maxTimeout)
 		v.hashBy(join(path, "hash_by"), c)
 		v.connections(path, c, calls[c.Name])

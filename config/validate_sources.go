@@ -12,7 +12,7 @@ import (
 // endpoints checks where a cluster's endpoints come from. listening holds the
 // paths of the listeners at each address.
 func (v *validator) endpoints(path string, c *Cluster, listening map[Address]string) {
-	if len(c.Static) == 0 && c.DNS.Name == "" && len(c.Consul.Service) == 0 {
+	if len(c.Static) == 0 && c.DNS.Name == "" && len(c.Consul.Service) == 0 && c.NameServer.Address.IsZero() {
 		v.noEndpoints(path)
 	}
 	listed := make(map[Address]bool)
@@ -20,6 +20,7 @@ func (v *validator) endpoints(path string, c *Cluster, listening map[Address]str
 		at := v.shortPath(index(join(path, "static"), j), "address")
 		v.endpointAddress(at, e.Address)
 		v.count(join(index(join(path, "static"), j), "weight"), e.Weight, 1, maxWeight)
+		v.plain(join(index(join(path, "static"), j), "object"), e.Object)
 		if e.Address.IsZero() {
 			continue
 		}
@@ -33,18 +34,19 @@ func (v *validator) endpoints(path string, c *Cluster, listening map[Address]str
 	}
 	v.dns(join(path, "dns"), &c.DNS)
 	v.consulService(join(path, "consul"), &c.Consul)
+	v.nameSource(join(path, "name_server"), &c.NameServer)
 }
 
 // noEndpoints says so at the source that was written, if there is only one.
 func (v *validator) noEndpoints(path string) {
-	static, dns, consul := join(path, "static"), join(path, "dns"), join(path, "consul")
+	static, dns, consul, names := join(path, "static"), join(path, "dns"), join(path, "consul"), join(path, "name_server")
 	switch {
-	case v.source.unreadWithin(static) || v.source.unreadWithin(dns) || v.source.unreadWithin(consul):
-	case v.source.has(join(dns, "name")), v.source.has(join(consul, "service")): // written as nothing, which is said there
-	case v.source.has(static) && !v.source.has(dns) && !v.source.has(consul):
+	case v.source.unreadWithin(static) || v.source.unreadWithin(dns) || v.source.unreadWithin(consul) || v.source.unreadWithin(names):
+	case v.source.has(join(dns, "name")), v.source.has(join(consul, "service")), v.source.has(join(names, "address")): // written as nothing, which is said there
+	case v.source.has(static) && !v.source.has(dns) && !v.source.has(consul) && !v.source.has(names):
 		v.problem(static, "is empty: give the address of at least one daemon")
 	default:
-		v.problem(path, "has no endpoints: give at least one of static, dns and consul")
+		v.problem(path, "has no endpoints: give at least one of static, dns, consul and name_server")
 	}
 }
 

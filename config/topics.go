@@ -1,0 +1,63 @@
+package config
+
+import (
+	"net/netip"
+	"time"
+)
+
+// Topics is the registry of listeners. It is absent where Object is empty.
+type Topics struct {
+	// The object id under which clients and listeners find the registry, as in
+	// `example.blobdispatcher`. The name server has it under the same name.
+	Object string `yaml:"object,required,short"`
+	// The names of the listeners through which it is reached. Without any, all.
+	Listener []string `yaml:"listener"`
+	// Networks in which listeners may be; a listener registers with its address, to
+	// which the dispatcher then connects. The default is what is private or of this
+	// machine.
+	Allow []netip.Prefix `yaml:"allow"`
+	// `true`: they may also be at Unix sockets of this machine.
+	AllowUnix bool `yaml:"allow_unix"`
+	// Where it is kept who listens to what.
+	Storage StorageChoice `yaml:"storage"`
+	// The most listeners of one topic. From 1 to 10000.
+	MaxListeners int `yaml:"max_listeners"`
+	// The most topics. From 1 to 100000.
+	MaxTopics int `yaml:"max_topics"`
+	// A listener that could not be reached for so long is dropped. From 1s to 720h;
+	// `0s`: never.
+	ForgetAfter time.Duration `yaml:"forget_after"`
+	// Who gets a call that is about a topic, as `delivery` of a route.
+	Delivery Delivery `yaml:"delivery"`
+	// Only with `delivery: all`: for how many the client waits, as `wait` of a route.
+	Wait Wait `yaml:"wait"`
+	// What the client gets for a topic without listeners, as `no_listener` of a
+	// route.
+	NoListener NoListener `yaml:"no_listener"`
+	// The time of a call. Without it, the listener's, and without that
+	// `defaults.timeout`.
+	Timeout *time.Duration `yaml:"timeout"`
+	// The handshake data of the CONNECT to a listener, as a string.
+	Handshake string `yaml:"handshake"`
+}
+
+// DefaultTopics returns the defaults of the topics, which still lack their object.
+func DefaultTopics() Topics {
+	return Topics{
+		Allow: []netip.Prefix{
+			netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("::1/128"),
+			netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("172.16.0.0/12"), netip.MustParsePrefix("192.168.0.0/16"),
+			netip.MustParsePrefix("169.254.0.0/16"), netip.MustParsePrefix("fe80::/10"), netip.MustParsePrefix("fc00::/7"),
+		},
+		MaxListeners: 100,
+		MaxTopics:    1000,
+		ForgetAfter:  time.Hour,
+		Delivery:     DeliverAll,
+		Wait:         WaitAll,
+		NoListener:   NoListenerNone,
+		Handshake:    "hello",
+	}
+}
+
+// Enabled reports whether there are topics.
+func (t *Topics) Enabled() bool { return t.Object != "" }
