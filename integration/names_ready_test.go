@@ -31,25 +31,46 @@ func facadeFlags(listen, nameserver string) []string {
 // keptIn has names and topics survive a restart.
 func keptIn(dir string) []string { return []string{"--state-dir", dir} }
 
-// sharedIn has names and topics kept in Consul, for all dispatchers.
-func sharedIn(consul string) []string { return []string{"--state-consul", "--consul", consul} }
+// sharedIn has names and topics kept in Consul, for all dispatchers: that it is given is enough.
+func sharedIn(consul string) []string { return []string{"--consul", consul} }
 
-// followed is a configuration whose cluster has the daemons that a name server knows by a prefix.
-func followed(listen, nameserver, prefix string) string {
+// namePorts is for names whose object id is live at two addresses. No other test uses them.
+const namePorts = "32000-32399"
+
+// facadeConfig is facadeFlags, with ports for such names.
+func facadeConfig(listen, nameserver string) string {
 	return fmt.Sprintf(`
 admin: {address: "127.0.0.1:0"}
 listeners: [{address: %q}]
-routes: [{cluster: found}]
+name_server: {listeners: [{address: %q}], ports: %s}
+`, listen, nameserver, namePorts)
+}
+
+// followingNames is a configuration whose cluster has the daemons that a name server knows by a prefix.
+func followingNames(listen, nameserver, prefix string) string {
+	return fmt.Sprintf(`
+admin: {address: "127.0.0.1:0"}
+listeners: [{address: %q}]
+routes: [{cluster: found, mode: call}]
 clusters:
-- {name: found, nameserver: {address: %q, prefix: %q, interval: 1s}}
+- {name: found, name_server: {address: %q, prefix: %q, interval: 1s}}
 `, listen, nameserver, prefix)
+}
+
+// passedOn is a configuration of a facade before a name server that is there already.
+func passedOn(listen, nameserver, upstream string) string {
+	return fmt.Sprintf(`
+admin: {address: "127.0.0.1:0"}
+listeners: [{address: %q}]
+name_server: {listeners: [{address: %q}], upstream: {address: %q}}
+`, listen, nameserver, upstream)
 }
 
 // exposed is a configuration that gives each endpoint a port of its own out of a range.
 func exposed(admin, listen, advertise, stateDir, ports string, endpoints ...string) string {
 	return fmt.Sprintf(`
 admin: {address: %q}
-state: {dir: %q}
+state_dir: %q
 listeners: [{address: %q, advertise: %q}]
 routes: [{cluster: inside}]
 clusters:

@@ -45,8 +45,8 @@ func withNames(t *testing.T, test func(t *testing.T, lib, kind string)) {
 	}
 }
 
-// openNames starts a name server at a free port. The flags are more of the facade's; env is for
-// the programs, as NAME=value.
+// openNames starts a name server at a free port. The flags are more of the facade's, which has a
+// configuration file without any; env is for the programs, as NAME=value.
 func openNames(t *testing.T, lib, kind string, flags []string, env ...string) *names {
 	t.Helper()
 	ports := freePorts(t, 2)
@@ -59,11 +59,25 @@ func openNames(t *testing.T, lib, kind string, flags []string, env ...string) *n
 	case pyrosOwn:
 		n.server = startPyrosOwn(t, lib, n.env, nil, "-n", n.host, "-p", strconv.Itoa(n.port))
 	case facade:
-		n.flags = slices.Concat(facadeFlags(fmt.Sprint("127.0.0.1:", ports[1]), n.address()),
-			[]string{"--admin", "127.0.0.1:0"}, flags)
+		listen := fmt.Sprint("127.0.0.1:", ports[1])
+		if flags == nil {
+			n.flags = []string{"--config", writeConfig(t, facadeConfig(listen, n.address()))}
+		} else {
+			n.flags = slices.Concat(facadeFlags(listen, n.address()), []string{"--admin", "127.0.0.1:0"}, flags)
+		}
 		n.start(t)
 	}
 	return n
+}
+
+// writeConfig writes a configuration file.
+func writeConfig(t *testing.T, yaml string) string {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "config.yaml")
+	if err := os.WriteFile(file, []byte(yaml), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return file
 }
 
 // startPyrosOwn starts a library's own name server, in a network namespace or the test's.

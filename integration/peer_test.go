@@ -2,7 +2,6 @@ package integration
 
 import (
 	"fmt"
-	"slices"
 	"testing"
 )
 
@@ -25,13 +24,13 @@ func startPeer(t *testing.T, env []string, ns *namespace, flags ...string) *peer
 // try runs a command of peer.py.
 func (p *peer) try(t *testing.T, op string, args ...any) answer {
 	t.Helper()
-	return p.do(t, op, map[string]any{"args": slices.Concat([]any{}, args)}).wait(t)
+	return p.do(t, op, map[string]any{"args": append([]any{}, args...)}).wait(t)
 }
 
 // call runs a command that has to succeed, and returns its value.
 func (p *peer) call(t *testing.T, op string, args ...any) any {
 	t.Helper()
-	return p.do(t, op, map[string]any{"args": slices.Concat([]any{}, args)}).value(t)
+	return p.do(t, op, map[string]any{"args": append([]any{}, args...)}).value(t)
 }
 
 // end has the program leave before its test does.
