@@ -123,7 +123,7 @@ func (r *Registry) register(ctx context.Context, from control.Caller, l Listener
 		}
 		err = store.ErrConflict
 	}
-	return refused(err)
+	return r.refused("register", err)
 }
 
 // reserve gives what is known of a listener, and checks that there is room for one that
@@ -165,20 +165,22 @@ func (r *Registry) unregister(ctx context.Context, l Listener) error {
 	version := r.known[key].version
 	r.mu.Unlock()
 	if err := r.config.Store.Delete(ctx, key, store.Any); err != nil {
-		return refused(err)
+		return r.refused("unregister", err)
 	}
 	r.did(key, version, nil)
 	r.log.Info("a listener unregistered", zap.Stringer("topic", l.Topic), zap.String("listener", l.URI()))
 	return nil
 }
 
-// refused is what a caller is told of an error of the store.
-func refused(err error) error {
+// refused is what a caller is told of an error of the store: not where that is and what
+// it says, which is for the log.
+func (r *Registry) refused(method string, err error) error {
+	r.log.Warn("a change of the topic registry failed", zap.String("method", method), zap.Error(err))
 	switch {
 	case errors.Is(err, store.ErrFull):
 		return raise("errors.PyroError", "the topic registry is full")
 	case errors.Is(err, store.ErrConflict):
 		return raise("errors.PyroError", "the topic registry was changed by others at the same time, again and again: try once more")
 	}
-	return raise("errors.PyroError", "the topic registry cannot be changed now, and whether this was is not known: %v", err)
+	return raise("errors.PyroError", "the topic registry cannot be changed now: its store is unavailable; try again later")
 }
