@@ -14,7 +14,7 @@ import (
 
 var (
 	record = flag.Bool("record", false, "write testdata/verdicts.jsonl with all Pythons at hand")
-	rounds = flag.Int("rounds", 4000, "annotations to ask each Python about")
+	rounds = flag.Int("rounds", 1500, "annotations to ask each Python about")
 )
 
 const verdictsFile = "testdata/verdicts.jsonl"
@@ -104,7 +104,7 @@ func TestPythons(t *testing.T) {
 	for _, p := range pythons(t) {
 		t.Run(p.version, func(t *testing.T) {
 			seed := rand.Uint64()
-			if *rounds <= 4000 {
+			if *rounds <= 1500 {
 				seed = 1 // the ordinary run is the same each time
 			}
 			r := rand.New(rand.NewPCG(seed, 2))

@@ -20,7 +20,7 @@ type Checker struct {
 	r       Reader
 	values  int // read so far
 	hashing int // values looked at for hashes
-	few     [8]size
+	few     [16]size
 	more    []size // by place, behind few
 }
 
@@ -138,7 +138,7 @@ func (c *Checker) place(s size) {
 		c.few[n-1] = s
 	} else {
 		if c.more == nil {
-			c.more = make([]size, 0, 4*len(c.few))
+			c.more = make([]size, 0, 2*len(c.few))
 		}
 		c.more = append(c.more, s)
 	}

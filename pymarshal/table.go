@@ -3,7 +3,7 @@ package pymarshal
 // table keeps entries by index. The first few live in the Reader itself, so that an ordinary CONNECT costs no allocation.
 type table struct {
 	n    int
-	few  [8]entry
+	few  [16]entry
 	more []entry
 }
 
@@ -19,7 +19,7 @@ func (t *table) add(e entry) {
 		t.few[t.n] = e
 	} else {
 		if t.more == nil {
-			t.more = make([]entry, 0, 4*len(t.few)) // enough for the names of an ordinary object
+			t.more = make([]entry, 0, 2*len(t.few)) // enough for the names of an ordinary object
 		}
 		t.more = append(t.more, e)
 	}
