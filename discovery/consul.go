@@ -189,13 +189,13 @@ type updates struct {
 }
 
 func (u *updates) tell(members []backend.Member) {
-	before := make(map[backend.Address]bool, len(u.last))
+	before := make(map[backend.Place]bool, len(u.last))
 	for _, m := range u.last {
-		before[m.Address] = true
+		before[backend.Place{Address: m.Address, Object: m.Object}] = true
 	}
 	added := 0
 	for _, m := range members {
-		if !before[m.Address] {
+		if !before[backend.Place{Address: m.Address, Object: m.Object}] {
 			added++
 		}
 	}

@@ -49,10 +49,9 @@ type NameServerConfig struct {
 	Events  Events
 }
 
-// Named is a name, and the object that it stands for.
+// Named is a name, and where the object is that it stands for.
 type Named struct {
-	Name   string
-	Object string // the object's id at the member
+	Name string
 	backend.Member
 }
 
@@ -62,7 +61,8 @@ const (
 	defaultNamesGrace    = time.Minute
 )
 
-// NameServer is a source: where the names of a Pyro name server are.
+// NameServer is a source: where the names of a Pyro name server are, and which objects
+// they stand for.
 //
 // It connects for each question, and not again while one is being asked: an idle
 // connection would keep a thread of the name server's. One that did not answer in time
@@ -181,7 +181,7 @@ func (s *NameServer) Run(ctx context.Context, set func([]backend.Member)) {
 			delays.reset()
 			report.answered()
 			report.nonsense(problems)
-			if !told || !slices.EqualFunc(names, last, sameName) {
+			if !told || !slices.Equal(names, last) {
 				told, last = true, names
 				s.config.OnNames(slices.Clone(names))
 			}
@@ -204,10 +204,6 @@ func (e *emptiness) believed() bool {
 		return false
 	}
 	return time.Since(e.since) >= e.grace
-}
-
-func sameName(a, b Named) bool {
-	return a.Name == b.Name && a.Object == b.Object && a.Address == b.Address && a.Dialect == b.Dialect
 }
 
 func members(names []Named) []backend.Member {

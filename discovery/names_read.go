@@ -89,7 +89,7 @@ func named(name string, v values.Value) (Named, error) {
 		return Named{}, fmt.Errorf("its URI is a %s, which says nothing of an address", uri.Protocol)
 	}
 	address, err := uriAddress(uri)
-	return Named{Name: name, Object: uri.Object, Member: backend.Member{Address: address}}, err
+	return Named{Name: name, Member: backend.Member{Address: address, Object: uri.Object}}, err
 }
 
 func uriAddress(uri values.URI) (backend.Address, error) {

@@ -15,6 +15,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/pyro-dispatch/pyro-dispatch/backend"
 	"github.com/pyro-dispatch/pyro-dispatch/values"
 	"github.com/pyro-dispatch/pyro-dispatch/wire"
 )
@@ -93,7 +94,7 @@ func (f *fakeConn) Close() error {
 }
 
 // startNames runs a source that follows a fake. What it tells of names is noted among
-// the memberships, as "NAME:OBJECT@ADDRESS ...".
+// the memberships, as "{NAME:OBJECT ...}"; the members are "OBJECT@ADDRESS ...".
 func startNames(t *testing.T, f *fakeNames, c NameServerConfig) *listener {
 	t.Helper()
 	l := newListener()
@@ -101,7 +102,7 @@ func startNames(t *testing.T, f *fakeNames, c NameServerConfig) *listener {
 	c.OnNames = func(names []Named) {
 		var all []string
 		for _, n := range names {
-			all = append(all, fmt.Sprintf("%s:%s@%s", n.Name, n.Object, n.Address))
+			all = append(all, n.Name+":"+n.Object)
 		}
 		l.add("{" + strings.Join(all, " ") + "}")
 	}
@@ -109,7 +110,13 @@ func startNames(t *testing.T, f *fakeNames, c NameServerConfig) *listener {
 	if err != nil {
 		t.Fatal(err)
 	}
-	run(t, s, l.set)
+	run(t, s, func(members []backend.Member) {
+		var all []string
+		for _, m := range members {
+			all = append(all, m.Object+"@"+describe([]backend.Member{m}))
+		}
+		l.add(strings.Join(all, " "))
+	})
 	return l
 }
 
@@ -169,26 +176,26 @@ func TestNamesAnswers(t *testing.T) {
 		failed  Reason
 	}{
 		{name: "one", f: &fakeNames{dialect: wire.V48, answer: names("a=PYRO:obj_1@192.0.2.1:5555")},
-			want: []string{"{a:obj_1@192.0.2.1:5555}", ":5555(pyro4)"}},
-		{name: "several at one address, in any order", f: &fakeNames{dialect: wire.V502, answer: names("c=PYRO:o3@lab:2 b=PYRO:o2@192.0.2.1:1 a=PYRO:o1@lab:2")},
-			want: []string{"{a:o1@lab:2 b:o2@192.0.2.1:1 c:o3@lab:2}", ":1(pyro5) lab:2(pyro5)"}},
+			want: []string{"{a:obj_1}", "obj_1@:5555(pyro4)"}},
+		{name: "several at one address, in any order", f: &fakeNames{dialect: wire.V502, answer: names("d=PYRO:o1@lab:2 c=PYRO:o3@lab:2 b=PYRO:o2@192.0.2.1:1 a=PYRO:o1@lab:2")},
+			want: []string{"{a:o1 b:o2 c:o3 d:o1}", "o2@:1(pyro5) o1@lab:2(pyro5) o3@lab:2(pyro5)"}},
 		{name: "declared dialect", config: NameServerConfig{Dialect: wire.V48}, f: &fakeNames{dialect: wire.V502, answer: names("a=PYRO:o@lab:1")},
-			want: []string{"{a:o@lab:1}", "lab:1(pyro4)"}},
-		{name: "no dialect", f: &fakeNames{answer: names("a=PYRO:o@lab:1")}, want: []string{"{a:o@lab:1}", "lab:1"}},
+			want: []string{"{a:o}", "o@lab:1(pyro4)"}},
+		{name: "no dialect", f: &fakeNames{answer: names("a=PYRO:o@lab:1")}, want: []string{"{a:o}", "o@lab:1"}},
 		{name: "IPv6 and Unix", f: &fakeNames{answer: names("a=PYRO:o@[2001:db8::1]:1 b=PYRO:o@./u:/run/b.sock")},
-			want: []string{"{a:o@[2001:db8::1]:1 b:o@unix:/run/b.sock}", "[2001:db8::1]:1 unix:/run/b.sock"}},
+			want: []string{"{a:o b:o}", "o@[2001:db8::1]:1 o@unix:/run/b.sock"}},
 		{name: "the name server itself", f: &fakeNames{answer: names("Pyro.NameServer=PYRO:Pyro.NameServer@lab:9090 a=PYRO:o@lab:1")},
-			want: []string{"{a:o@lab:1}", "lab:1"}},
+			want: []string{"{a:o}", "o@lab:1"}},
 		{name: "a prefix found with LIKE", config: NameServerConfig{Prefix: "a_"}, f: &fakeNames{answer: names("a_b=PYRO:o@lab:1 axb=PYRO:o@lab:2 A_b=PYRO:o@lab:3")},
-			want: []string{"{a_b:o@lab:1}", "lab:1"}},
+			want: []string{"{a_b:o}", "o@lab:1"}},
 		{name: "URIs and Python 2's names", f: &fakeNames{answer: values.Dict{
 			{Key: []byte("a"), Value: values.URI{Protocol: "PYRO", Object: "o", Host: "lab", Port: 1}}, {Key: "b", Value: []byte("PYRO:p@lab:2")},
-		}}, want: []string{"{a:o@lab:1 b:p@lab:2}", "lab:1 lab:2"}},
+		}}, want: []string{"{a:o b:p}", "o@lab:1 p@lab:2"}},
 		{name: "some nonsense", f: &fakeNames{answer: append(names("a=PYRO:o@lab:1 b=PYRONAME:x@lab:2 c=PYRO:o@0.0.0.0:3 d=PYRO:o@lab:0 e=PYRO:o@lab:70000 "+
 			"f=PYRO:o@./u:rel.sock g=what h=PYRO:o@:5"), values.Pair{Key: int64(1), Value: "PYRO:o@lab:1"}, values.Pair{Key: "i", Value: nil})},
-			want: []string{"{a:o@lab:1}", "lab:1"}, skipped: 9},
+			want: []string{"{a:o}", "o@lab:1"}, skipped: 9},
 		{name: "all nonsense", f: &fakeNames{answer: names("a=what")}, failed: ReasonNonsense},
-		{name: "much nonsense", f: &fakeNames{answer: bad}, want: []string{"{z:z@192.0.2.1:1}", ":1"}, skipped: maxProblems + 1},
+		{name: "much nonsense", f: &fakeNames{answer: bad}, want: []string{"{z:z}", "z@:1"}, skipped: maxProblems + 1},
 		{name: "no dict", f: &fakeNames{answer: values.List{}}, failed: ReasonNonsense},
 		{name: "none", f: &fakeNames{answer: names("")}, failed: ReasonNotFound},
 		{name: "no connection", f: &fakeNames{dialErr: refused}, failed: ReasonUnreachable},
