@@ -38,7 +38,7 @@ var hardPayloads = []string{
 	"{'__class__':'Pyro5.core.URI','state':('PYRO','a',None,'h')}", "{'__class__':'Pyro4.core.Proxy','state':('x',)}",
 	"{'__class__':'Pyro5.errors.PyroError'}", "{'__class__':7}", "{'__class__':'Pyro5.core._ExceptionWrapper','exception':1}",
 	"{[]:1}", "{{1}}", "{{'__class__':'float','value':'nan'}}", "1+2", "1j+2j", "'a", "'a\nb'", "b'\xff'", `'\N{DASH}'`, `'\ud8'`, "007", "1 2", "nan",
-	"\"a\x01\"", `"\ud8"`, "[1,]", "{\"a\":1,}", "01", "1.", "+1", "[1 2]", "N0", "'\x00'", "", "\xd6\xff\x00\x00\x00\x00", "\x81\x90\x01",
+	"\"a\x01\"", `"\ud8"`, "[1,]", "{\"a\":1,}", "01", "1.", "+1", "[1 2]", "N0", "'\x00'", "#\x00\n1", "", "\xd6\xff\x00\x00\x00\x00", "\x81\x90\x01",
 }
 
 func TestRefuse(t *testing.T) {

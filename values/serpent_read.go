@@ -23,6 +23,9 @@ func readSerpent(data []byte, b *budget) (Value, error) {
 	if !utf8.Valid(data) {
 		return nil, r.malformed("text that is not UTF-8")
 	}
+	if bytes.IndexByte(data, 0) >= 0 {
+		return nil, r.malformed("a 0 in the text") // serpent.loads refuses it even in a comment
+	}
 	r.space()
 	v, err := r.value()
 	if err != nil {
@@ -57,7 +60,7 @@ func (r *serpentReader) space() {
 	}
 }
 
-// peek is the next byte, 0 at the end. A 0 in the text is malformed wherever it is.
+// peek is the next byte, 0 at the end.
 func (r *serpentReader) peek() byte {
 	if r.pos < len(r.data) {
 		return r.data[r.pos]
