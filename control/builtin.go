@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"github.com/pyro-dispatch/pyro-dispatch/values"
+	"github.com/pyro-dispatch/pyro-dispatch/wire"
 )
 
 // daemonID is the object that every daemon has.
@@ -58,8 +59,10 @@ func (o *daemonObject) Call(_ context.Context, from Caller, method string, args 
 		if !ok {
 			return nil, &values.Exception{Class: "errors.DaemonError", Args: []values.Value{textUnknownObject}}
 		}
+		// Proxies make sets of either. Python 2 cannot read those of serpent (its
+		// ast.literal_eval knows none), and only Pyro4 runs there.
 		lists, _ := bound[1].(bool)
-		return metadata(object.Members(), lists), nil
+		return metadata(object.Members(), lists || from.Dialect == wire.V48), nil
 	case "get_next_stream_item":
 		return nil, &values.Exception{Class: "errors.PyroError", Args: []values.Value{"item stream terminated"}}
 	}

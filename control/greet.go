@@ -80,7 +80,7 @@ func (c *conn) greet(full bool) bool {
 		if !ok {
 			return refuse(serializer, textUnknownObject)
 		}
-		// Pyro4 asks its daemon for the metadata "as_lists" here, and only here.
+		// Pyro4 asks its daemon for the metadata "as_lists" here.
 		answer = values.Dict{
 			{Key: "handshake", Value: hello},
 			{Key: "meta", Value: metadata(object.Members(), m.head.Dialect == wire.V48)},
