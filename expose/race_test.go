@@ -90,6 +90,7 @@ func TestRaces(t *testing.T) {
 		{
 			name: "the other says that it is used while it is being pruned", at: keyName("lab.camera"), given: true,
 			before: func(t *testing.T, s store.Store, other *Ports) {
+				other.config.Now = func() time.Time { return c.now.Add(DefaultKeep - 1) }
 				port(t, other, "lab.camera")
 				if err := other.Prune(t.Context()); err != nil {
 					t.Error(err)
@@ -109,7 +110,6 @@ func TestRaces(t *testing.T) {
 			s := store.NewMemory()
 			hooked := &interposed{Store: s, name: test.at}
 			p, other := ports(t, hooked, 20999, c), ports(t, s, 20999, c)
-			other.config.Now = func() time.Time { return c.now.Add(DefaultKeep - 1) }
 			if test.given {
 				port(t, p, "lab.camera")
 			}
