@@ -18,7 +18,7 @@ import (
 
 // MaxBytes is the size of the largest annotation that Parse takes: what the
 // 16-bit length of a version 48 chunk allows.
-const MaxBytes = 64 << 10
+const MaxBytes = 1<<16 - 1
 
 // limits is more than an info that is worth routing by can need.
 var limits = pymarshal.Limits{Depth: 100, Items: 10_000}

@@ -130,3 +130,18 @@ func TestPythons(t *testing.T) {
 		})
 	}
 }
+
+// FuzzPythons asks the Pythons at hand about what the fuzzer comes up with.
+func FuzzPythons(f *testing.F) {
+	all := pythons(f)
+	for _, seed := range seeds {
+		f.Add([]byte(seed))
+	}
+	f.Fuzz(func(t *testing.T, annotation []byte) {
+		for _, p := range all {
+			if err := judge(annotation, p.ask(annotation)); err != nil {
+				t.Errorf("%s: %v", p.version, err)
+			}
+		}
+	})
+}
