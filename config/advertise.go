@@ -19,6 +19,10 @@ type Advertise struct {
 // good as none.
 func ParseAdvertise(text string) (Advertise, error) {
 	host, port := text, ""
+	if _, zone, ok := strings.Cut(text, "%"); ok && strings.Contains(text, ":") {
+		zone, _, _ = strings.Cut(zone, "]")
+		return Advertise{}, fmt.Errorf("%q: the zone %s means nothing to others", text, zone)
+	}
 	if a, err := netip.ParseAddr(strings.TrimSuffix(strings.TrimPrefix(text, "["), "]")); err == nil {
 		// An address alone, of which one of the sixth version may have its brackets.
 		if bare := a.Is6(); strings.HasPrefix(text, "[") != strings.HasSuffix(text, "]") || strings.HasPrefix(text, "[") && !bare {
@@ -48,8 +52,6 @@ func advertised(text, host, port string) (Advertise, error) {
 	switch {
 	case err == nil && (ip.IsUnspecified() || ip.IsMulticast()):
 		return Advertise{}, fmt.Errorf("%q: nobody can connect to %s", text, host)
-	case err == nil && ip.Zone() != "":
-		return Advertise{}, fmt.Errorf("%q: the zone %s means nothing to others", text, ip.Zone())
 	case err != nil && !isHostName(host):
 		return Advertise{}, notAdvertised(text)
 	}

@@ -56,8 +56,9 @@ type Config struct {
 	// CONNECT. At least one; a client that matches none is refused with a
 	// CONNECTFAIL that says so. Routes with `match.blob` or `match.annotation` are
 	// for single calls instead, and are looked at for each. With
-	// `consul.discover.tag`, `topics` or `name_server` there may be none: the routes
-	// of this file come first, and those found or made after them.
+	// `consul.discover.tag`, `topics` or `name_server` there may be none: the object
+	// of the topics comes before the routes of this file, and what is found in Consul
+	// after them.
 	Routes []Route `yaml:"routes,required"`
 	// The daemons, in groups of interchangeable ones. At least one, except with
 	// `consul.discover.tag`, `topics` or `name_server`.

@@ -85,7 +85,7 @@ func isScalar(t reflect.Type) bool {
 func takesNumber(t reflect.Type) bool {
 	switch t {
 	case reflect.TypeFor[int](), reflect.TypeFor[Size](), reflect.TypeFor[Percent](), reflect.TypeFor[Dialect](),
-		reflect.TypeFor[time.Duration](), reflect.TypeFor[PortRange]():
+		reflect.TypeFor[time.Duration](), reflect.TypeFor[PortRange](), reflect.TypeFor[Wait]():
 		return true
 	}
 	return false

@@ -255,6 +255,17 @@ func TestGood(t *testing.T) {
 			clusters: [{name: c, static: [{address: "a:1", dialect: pyro5}], dns: "x:1"}]}`,
 		"instances may state it": `{routes: [{match: {dialect: pyro4}, cluster: c}],
 			clusters: [{name: c, static: ["a:1"], dialect: pyro5, consul: x}]}`,
+		"only topics":            `{topics: x}`,
+		"only a name server":     `{name_server: {listeners: [":9090"]}}`,
+		"topics without storage": `{topics: {object: "", max_topics: 5}, name_server: {listeners: [], storage: file, ports: 1-2}, routes: [{cluster: c}], clusters: [{name: c, consul: x}]}`,
+		"only an answer":         `{routes: [{match: {object: a}, answer: m}], clusters: [{name: c, consul: x}]}`,
+		"calls of topics":        `{topics: x, routes: [{match: {object: x, blob: {info: a}}, cluster: c}], clusters: [{name: c, consul: x}]}`,
+		"calls for discovery":    `{consul: {discover: {tag: x}}, routes: [{match: {annotation: {TENT: x}}, cluster: c}], clusters: [{name: c, consul: x}]}`,
+		"found by name": `{routes: [{match: {dialect: pyro4}, cluster: c}],
+			clusters: [{name: c, name_server: {address: "ns:9090", metadata_any: a}}]}`,
+		"retargeted to itself": `{routes: [{match: {blob: {info: a}}, rewrite: {}, cluster: c}, {cluster: c}], clusters: [{name: c, consul: x}]}`,
+		"ports elsewhere": `{routes: [{cluster: c}],
+			clusters: [{name: c, consul: x, expose: per_endpoint, ports: 9990, expose_address: 10.0.0.1}, {name: d, consul: y, expose: per_endpoint, ports: 9990, expose_address: 10.0.0.2}]}`,
 	} {
 		t.Run(name, func(t *testing.T) {
 			c, err := config.Load("x", []byte(`{listeners: [{address: ":1"}], `+strings.TrimPrefix(doc, "{")))
@@ -293,11 +304,19 @@ func TestLoadTooLarge(t *testing.T) {
 func TestReachable(t *testing.T) {
 	for name, routes := range map[string]string{
 		"a pattern does not match a missing object": `[{match: {object: "*"}, cluster: c}, {cluster: c}]`,
-		"narrow first":    `[{match: {source: 10.0.0.0/16}, cluster: c}, {match: {source: 10.0.0.0/8}, cluster: c}]`,
-		"one of two":      `[{match: {object: a}, cluster: c}, {match: {object: [a, b]}, cluster: c}]`,
-		"other families":  `[{match: {source: 0.0.0.0/0}, cluster: c}, {match: {source: "::/0"}, cluster: c}]`,
-		"other keys":      `[{match: {dialect: pyro4}, cluster: c}, {match: {object: a}, cluster: c}]`,
-		"pickle of pyro4": `[{match: {dialect: [pyro5, pyro4], serializer: pickle}, cluster: c}]`,
+		"narrow first":        `[{match: {source: 10.0.0.0/16}, cluster: c}, {match: {source: 10.0.0.0/8}, cluster: c}]`,
+		"one of two":          `[{match: {object: a}, cluster: c}, {match: {object: [a, b]}, cluster: c}]`,
+		"other families":      `[{match: {source: 0.0.0.0/0}, cluster: c}, {match: {source: "::/0"}, cluster: c}]`,
+		"other keys":          `[{match: {dialect: pyro4}, cluster: c}, {match: {object: a}, cluster: c}]`,
+		"calls and clients":   `[{cluster: c}, {match: {blob: {info: "*"}}, cluster: c}]`,
+		"clients and calls":   `[{match: {blob: {info: "*"}}, cluster: c}, {cluster: c}]`,
+		"numbers and text":    `[{match: {blob: {info: "*"}}, cluster: c}, {match: {blob: {info: [a, 7]}}, cluster: c}, {cluster: c}]`,
+		"the same digits":     `[{match: {blob: {info: "7"}}, cluster: c}, {match: {blob: {info: 7}}, cluster: c}, {cluster: c}]`,
+		"other parts":         `[{match: {blob: {info: a}}, cluster: c}, {match: {blob: {info.a: a}}, cluster: c}, {cluster: c}]`,
+		"more conditions":     `[{match: {blob: {info: a, method: m}}, cluster: c}, {match: {blob: {info: a}}, cluster: c}, {cluster: c}]`,
+		"only with a blob":    `[{match: {blob: {info: a}, annotation: {TENT: a}}, cluster: c}, {match: {annotation: {TENT: a}}, cluster: c}, {cluster: c}]`,
+		"calls by connection": `[{match: {object: a, blob: {info: a}}, cluster: c}, {match: {blob: {info: a}}, cluster: c}, {cluster: c}]`,
+		"pickle of pyro4":     `[{match: {dialect: [pyro5, pyro4], serializer: pickle}, cluster: c}]`,
 	} {
 		t.Run(name, func(t *testing.T) {
 			c, err := config.Load("x", []byte(`{listeners: [{address: ":1"}], clusters: [{name: c, static: ["a:1"]}], routes: `+routes+`}`))

@@ -49,7 +49,8 @@ type NameListener struct {
 	Trusted bool `yaml:"trusted"`
 	// Whether clients that look for a name server by broadcast find this one. `true`:
 	// at UDP port 9091 of every local address, where Pyro's ask, unless `address` is
-	// loopback or a Unix socket; it gives way to that of a listener before this one.
+	// loopback; it gives way to those of listeners before this one, and to any that is
+	// written as an address.
 	// `false`: they do not. An address: at that address.
 	Broadcast Broadcast `yaml:"broadcast"`
 }
@@ -139,15 +140,17 @@ func (c *Config) tcpListener(name string) *Listener {
 // broadcastPort is NS_BCPORT of both libraries.
 const broadcastPort = "9091"
 
-// BroadcastAddress returns the UDP address, in spite of its Network, at which the i-th listener of the name
-// server answers broadcasts, and the zero Address where it does not.
+// BroadcastAddress returns where the i-th listener of the name server answers
+// broadcasts, and the zero Address where it does not. It is of UDP, in spite of its
+// Network.
 func (c *Config) BroadcastAddress(i int) Address {
 	a := c.broadcast(i)
-	if c.NameServer.Listeners[i].Broadcast.Address.IsZero() {
-		for j := range i {
-			if a.clashesWith(c.broadcast(j)) {
-				return Address{}
-			}
+	if !c.NameServer.Listeners[i].Broadcast.Address.IsZero() {
+		return a
+	}
+	for j, other := range c.NameServer.Listeners {
+		if (j < i || !other.Broadcast.Address.IsZero()) && a.clashesWith(c.broadcast(j)) {
+			return Address{}
 		}
 	}
 	return a

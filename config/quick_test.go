@@ -265,11 +265,14 @@ func TestApplyQuickRefuses(t *testing.T) {
 	c := config.Default()
 	err := c.ApplyQuick(config.Quick{
 		Listen: []string{":1", "here"}, Backend: []string{""},
+		NameServer: []string{"9090"}, Advertise: text("pyro:port"),
 		Timeout: text("5"), TimeoutError: text("python"), Circular: text(""), Correlation: text("none"),
 		Consul: text("consul"), Mode: text("both"), MaxConnections: text("many"), Queue: text(""), Retries: text("99999999999999999999"),
 	})
 	const want = `--listen: "here" has no port: write it as in here:9999
 --backend: "" has no port: write it as in :9999
+--nameserver: "9090" is not an address: for a port on every local address, write :9090
+--advertise: "pyro:port": port "port" is not a number from 0 to 65535
 --consul: "consul" has no port: Consul's is 8500, as in consul:8500
 --mode: "both" is not a mode: use session or call
 --timeout: "5" has no unit: write 5s or 5ms

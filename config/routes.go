@@ -87,7 +87,7 @@ func (r *references) String() string {
 func (v *validator) routeCluster(path string, r *Route, clusters *references) {
 	if r.Cluster == "" {
 		switch {
-		case !r.Answer.IsZero() || v.source.unreadWithin(join(parent(path), "answer")):
+		case !r.Answer.IsZero() || v.source.has(join(parent(path), "answer")):
 		case v.source.has(path):
 			v.problem(path, "is empty")
 		default:

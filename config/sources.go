@@ -39,7 +39,8 @@ type NameSource struct {
 	Address Address `yaml:"address,required"`
 	// The dialect that it speaks. Without it, it is found out.
 	Dialect Dialect `yaml:"dialect"`
-	// What the names begin with. Give this, `regex` or metadata.
+	// What the names begin with. At least one of this key and the next three; a name
+	// has to meet all that are given.
 	Prefix string `yaml:"prefix"`
 	// A regular expression of Python that fits the whole name.
 	Regex string `yaml:"regex"`

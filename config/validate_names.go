@@ -111,12 +111,9 @@ func (v *validator) broadcastAddress(path string, i int) {
 		v.problem(path, "%q: broadcasts come to a port, as in :%s", a, broadcastPort)
 		return
 	}
-	for j := range v.NameServer.Listeners {
-		if j == i || j > i && !v.NameServer.Listeners[j].Broadcast.Address.IsZero() {
-			continue // the later one of two that were written says so
-		}
-		if other := v.BroadcastAddress(j); a.clashesWith(other) {
-			v.problem(path, "%q is already taken by %s (%q)", a, index("name_server.listeners", j), other)
+	for j, other := range v.NameServer.Listeners[:i] {
+		if a.clashesWith(other.Broadcast.Address) {
+			v.problem(path, "%q is already taken by %s (%q)", a, index("name_server.listeners", j), other.Broadcast.Address)
 			return
 		}
 	}
