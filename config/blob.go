@@ -1,6 +1,7 @@
 package config
 
 import (
+	"errors"
 	"fmt"
 	"math"
 	"math/big"
@@ -101,14 +102,14 @@ func checkTemplate(text string) error {
 			rest = rest[2:]
 			continue
 		case rest[0] == '}':
-			return fmt.Errorf("a } without its { (a brace itself is }})")
+			return errors.New("a } without its { (a brace itself is }})")
 		case rest[0] != '{':
 			rest = rest[1:]
 			continue
 		}
 		end := closingBrace(rest)
 		if end < 0 {
-			return fmt.Errorf("a { without its } (a brace itself is {{)")
+			return errors.New("a { without its } (a brace itself is {{)")
 		}
 		if name := rest[1:end]; name != "object" && name != "method" {
 			if name != "info" && !strings.HasPrefix(name, "info.") {
