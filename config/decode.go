@@ -129,7 +129,7 @@ func (d *decoder) list(path string, n *yaml.Node, v reflect.Value) {
 		// The only element, written without a list around it.
 		elem := reflect.New(v.Type().Elem()).Elem()
 		d.value(path, n, elem)
-		v.Set(reflect.Append(v.Slice(0, 0), elem))
+		v.Set(reflect.Append(v, elem))
 		return
 	default:
 		d.refuse(path, "must be a list, not %s", kind(n))
@@ -139,7 +139,6 @@ func (d *decoder) list(path string, n *yaml.Node, v reflect.Value) {
 		d.refuse(path, "has %d elements: at most %d", len(n.Content), maxElements)
 		return
 	}
-	v.SetLen(0) // what is written takes the place of a default
 	for i, node := range n.Content {
 		elem := reflect.New(v.Type().Elem()).Elem()
 		switch e := elem.Addr().Interface().(type) {

@@ -95,7 +95,7 @@ func sections() []section {
 		found = append(found, section{path, v})
 		for _, f := range fieldsOf(v.Type()) {
 			switch fv := v.Field(f.index); {
-			case isScalar(fv.Type()), fv.Kind() == reflect.Pointer, fv.Kind() == reflect.Slice && isScalar(fv.Type().Elem()):
+			case isScalar(fv.Type()), fv.Kind() == reflect.Pointer:
 			case fv.Kind() == reflect.Struct:
 				walk(join(path, f.key), fv)
 			case fv.Len() > 0:
@@ -337,13 +337,6 @@ func defaultOf(v reflect.Value, f field) string {
 	}
 	if d, ok := v.Interface().(time.Duration); ok {
 		return "`" + short(d) + "`"
-	}
-	if v.Kind() == reflect.Slice && isScalar(v.Type().Elem()) && v.Len() > 0 {
-		elements := make([]string, v.Len())
-		for i := range elements {
-			elements[i] = "`" + fmt.Sprint(v.Index(i).Interface()) + "`"
-		}
-		return strings.Join(elements, ", ")
 	}
 	if v.Kind() == reflect.Slice || v.Kind() != reflect.Int && v.Kind() != reflect.Bool && v.IsZero() {
 		return "none"

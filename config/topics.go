@@ -13,8 +13,9 @@ type Topics struct {
 	// The names of the listeners through which it is reached. Without any, all.
 	Listener []string `yaml:"listener"`
 	// Networks in which listeners may be; a listener registers with its address, to
-	// which the dispatcher then connects. The default is what is private or of this
-	// machine.
+	// which the dispatcher then connects. Without it, `10.0.0.0/8`, `172.16.0.0/12`,
+	// `192.168.0.0/16`, `169.254.0.0/16`, `fe80::/10` and `fc00::/7`; and `127.0.0.0/8`
+	// and `::1/128`, but only for those who register from this machine.
 	Allow []netip.Prefix `yaml:"allow"`
 	// `true`: they may also be at Unix sockets of this machine.
 	AllowUnix bool `yaml:"allow_unix"`
@@ -44,11 +45,6 @@ type Topics struct {
 // DefaultTopics returns the defaults of the topics, which still lack their object.
 func DefaultTopics() Topics {
 	return Topics{
-		Allow: []netip.Prefix{
-			netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("::1/128"),
-			netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("172.16.0.0/12"), netip.MustParsePrefix("192.168.0.0/16"),
-			netip.MustParsePrefix("169.254.0.0/16"), netip.MustParsePrefix("fe80::/10"), netip.MustParsePrefix("fc00::/7"),
-		},
 		MaxListeners: 100,
 		MaxTopics:    1000,
 		ForgetAfter:  time.Hour,

@@ -28,8 +28,8 @@ func (v *validator) topics(path string, t *Topics) {
 	}
 	listeners := v.namesOf("listeners", len(v.Listeners), func(i int) string { return v.Listeners[i].Name })
 	v.listenerNames(join(path, "listener"), t.Listener, &listeners)
-	if len(t.Allow) == 0 {
-		v.problem(join(path, "allow"), "is empty: no listener could register")
+	if allow := join(path, "allow"); len(t.Allow) == 0 && v.source.has(allow) {
+		v.problem(allow, "is empty: no listener could register")
 	}
 	v.count(join(path, "max_listeners"), t.MaxListeners, 1, maxListeners)
 	v.count(join(path, "max_topics"), t.MaxTopics, 1, maxTopics)
