@@ -29,6 +29,7 @@ type names struct {
 	d         *running // of the facade
 	flags     []string // with which that is started, again as well
 	env       []string
+	programs  []*process // of the examples
 }
 
 // withNames runs a test for each library with each kind of name server.
@@ -132,7 +133,20 @@ func awaitPort(t *testing.T, address string) {
 func (n *names) run(t *testing.T, dir, program string, args ...string) *process {
 	t.Helper()
 	where := filepath.Join(sourcesOf(t, n.lib), "examples", dir)
-	return startProgram(t, n.lib+" "+program+" "+strings.Join(args, " "), n.env, nil, where, program, args...)
+	p := startProgram(t, n.lib+" "+program+" "+strings.Join(args, " "), n.env, nil, where, program, args...)
+	n.programs = append(n.programs, p)
+	return p
+}
+
+// over ends the programs of the examples, some of which keep connections for as long as they
+// live, and waits until the dispatcher has none.
+func (n *names) over(t *testing.T) {
+	t.Helper()
+	for _, p := range n.programs {
+		_ = p.stdin.Close()
+		p.exitCode(t)
+	}
+	n.atRest(t)
 }
 
 // tool runs a command that comes with the library to its end, and returns what it prints.

@@ -3,6 +3,8 @@ package integration
 import (
 	"fmt"
 	"net"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -36,7 +38,7 @@ func sameAsOwn(t *testing.T, lib, kind string, play func(t *testing.T, n *names)
 	if got := play(t, n); got != own {
 		t.Errorf("with Pyro's own name server:\n%s\nwith the %s:\n%s", own, kind, got)
 	}
-	n.atRest(t)
+	n.over(t)
 }
 
 func TestExampleMetadata(t *testing.T) {
@@ -109,7 +111,7 @@ func TestExampleStockquotes(t *testing.T) {
 				viewer.says(t, "NYSE.IBM: ")
 				viewer.kill(t)
 				n.passed(t)
-				n.atRest(t)
+				n.over(t)
 			})
 		}
 	})
@@ -122,6 +124,10 @@ func TestExampleChatbox(t *testing.T) {
 		n.run(t, "chatbox", "server.py")
 		n.awaitNames(t, "example.chatbox.server")
 		anna, bert := n.run(t, "chatbox", "client.py"), n.run(t, "chatbox", "client.py")
+		// The example makes its daemon in a thread, and does not wait for it before it joins.
+		for _, p := range []*process{anna, bert} {
+			eventually(t, p.name+" has a daemon", func() bool { return listens(t, p.cmd.Process.Pid) })
+		}
 		anna.says(t, "The server has no active channels.")
 		anna.say(t, "birds")
 		anna.say(t, "anna")
@@ -150,8 +156,31 @@ func TestExampleChatbox(t *testing.T) {
 			}
 		}
 		n.passed(t)
-		n.atRest(t)
+		n.over(t)
 	})
+}
+
+// listens tells whether a process of this machine has a TCP socket that listens.
+func listens(t *testing.T, pid int) bool {
+	t.Helper()
+	listening := map[string]bool{} // by inode
+	table, err := os.ReadFile("/proc/net/tcp")
+	if err != nil {
+		t.Skip(err)
+	}
+	for line := range strings.Lines(string(table)) {
+		if f := strings.Fields(line); len(f) > 9 && f[3] == "0A" {
+			listening["socket:["+f[9]+"]"] = true
+		}
+	}
+	dir := fmt.Sprintf("/proc/%d/fd", pid)
+	open, _ := os.ReadDir(dir) // of a process that has left there is none
+	for _, fd := range open {
+		if target, err := os.Readlink(filepath.Join(dir, fd.Name())); err == nil && listening[target] {
+			return true
+		}
+	}
+	return false
 }
 
 // TestExampleMessagebus has a publisher's messages reach both kinds of subscribers.
@@ -186,6 +215,7 @@ func TestExampleMessagebus(t *testing.T) {
 			t.Errorf("of %d messages %d are different", len(ids), len(different))
 		}
 		n.passed(t)
+		n.over(t)
 	})
 }
 

@@ -202,6 +202,8 @@ func TestEchoServerTool(t *testing.T) {
 			t.Errorf("it streams %v", got)
 		}
 		peer.end(t)
+		_ = p.stdin.Close() // it keeps its connection to the name server
+		p.exitCode(t)
 		n.atRest(t)
 	})
 }
