@@ -66,6 +66,15 @@ name_server: {listeners: [{address: %q}], upstream: {address: %q}}
 `, listen, nameserver, upstream)
 }
 
+// twoSided is a configuration of a facade with a listener more, whose clients are not trusted.
+func twoSided(listen, nameserver, outside string) string {
+	return fmt.Sprintf(`
+admin: {address: "127.0.0.1:0"}
+listeners: [{address: %q}]
+name_server: {listeners: [{address: %q}, {address: %q, trusted: false}]}
+`, listen, nameserver, outside)
+}
+
 // exposed is a configuration that gives each endpoint a port of its own out of a range.
 func exposed(admin, listen, advertise, stateDir, ports string, endpoints ...string) string {
 	return fmt.Sprintf(`

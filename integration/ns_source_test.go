@@ -62,10 +62,7 @@ func TestFacadeBeforeNameServer(t *testing.T) {
 	for _, lib := range []string{"pyro4", "pyro5"} {
 		t.Run(lib, func(t *testing.T) {
 			own := openNames(t, lib, pyrosOwn, nil)
-			ports := freePorts(t, 2)
-			n := &names{lib: lib, kind: facade, host: "127.0.0.1", port: ports[0], env: edgeEnvironment()}
-			n.d = startConfigured(t, passedOn(fmt.Sprint("127.0.0.1:", ports[1]), n.address(), own.address()))
-			awaitPort(t, n.address())
+			n := openConfigured(t, lib, func(listen, nameserver string) string { return passedOn(listen, nameserver, own.address()) })
 			inside := startPeer(t, edgeEnvironment(), nil, "--lib", lib, "--name", "inside", "--ns", own.address())
 			outside := startPeer(t, edgeEnvironment(), nil, "--lib", lib, "--name", "outside", "--ns", n.address())
 			inside.call(t, "register", "lab.inside")
@@ -135,6 +132,27 @@ func TestBothLibrariesAtOneFacade(t *testing.T) {
 		asker.end(t)
 	}
 	n.atRest(t)
+}
+
+// TestFacadeKeepsItsName has the facade refuse what Pyro's own does: to hand out somebody else as
+// the name server.
+func TestFacadeKeepsItsName(t *testing.T) {
+	needsFacade(t)
+	for _, lib := range []string{"pyro4", "pyro5"} {
+		t.Run(lib, func(t *testing.T) {
+			n := openNames(t, lib, facade, nil)
+			asker := startPeer(t, edgeEnvironment(), nil, "--lib", lib, "--ns", n.address())
+			before := asker.call(t, "lookup", "Pyro.NameServer")
+			answers(t, hostPort(before), n.address())
+			refused(t, asker.try(t, "register", "Pyro.NameServer"), "")
+			if got := asker.call(t, "remove", "Pyro.NameServer"); got != 0.0 {
+				t.Errorf("%v names were removed", got)
+			}
+			answers(t, asker.call(t, "lookup", "Pyro.NameServer"), before.(string))
+			asker.end(t)
+			n.atRest(t)
+		})
+	}
 }
 
 // hostPort is the location of a URI.
