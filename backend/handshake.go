@@ -77,7 +77,7 @@ func (c *Cluster) dropUnused(h *Handshake) {
 		return
 	}
 	h.uncache() // the daemons that answered may be gone
-	if h.users == 0 {
+	if h.users == 0 && c.handshakes[h.id] == h {
 		delete(c.handshakes, h.id)
 	}
 }

@@ -110,6 +110,9 @@ func (l *Lease) OnDown(f func()) {
 	c.unlock()
 }
 
+// Handshake is what the lease's pooled connection was made with.
+func (l *Lease) Handshake() *Handshake { return l.Conn.handshake }
+
 // Pin asks whether the holder may keep a pooled connection while it has no call
 // under way. It may not where as many are kept as may be.
 func (l *Lease) Pin() bool {

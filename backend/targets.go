@@ -44,6 +44,18 @@ func (c *Cluster) Targets(dst []Target, d wire.Dialect) []Target {
 	}, d)
 }
 
+// NamesObjects reports whether any member names an object.
+func (c *Cluster) NamesObjects() bool {
+	c.lock()
+	defer c.unlock()
+	for _, e := range c.members {
+		if len(e.objects) > 0 {
+			return true
+		}
+	}
+	return false
+}
+
 // Locate appends to dst those of places that are the cluster's, and may be called in
 // dialect d, in their order. Endpoints that are not well are left out where there are
 // others.

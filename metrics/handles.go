@@ -30,13 +30,14 @@ const (
 	Circular                        // Not sent: it would have waited for itself.
 	TooDeep                         // Not sent: it was made for as many others as max_depth allows.
 	TooLarge                        // Not sent: the message, or its annotations, are larger than allowed.
+	Undeliverable                   // Not sent: what the call is about cannot be read, or there is nobody whom it is for.
 	numOutcomes
 )
 
 var outcomeNames = [numOutcomes]string{
 	"ok", "exception", "oneway", "backend_closed", "backend_protocol_error", "client_closed", "aborted",
 	"no_endpoint", "queue_full", "queue_timeout", "handshake_refused",
-	"timeout", "send_timeout", "no_budget", "circular", "max_depth", "too_large",
+	"timeout", "send_timeout", "no_budget", "circular", "max_depth", "too_large", "undeliverable",
 }
 
 // String is the outcome's label value.
@@ -54,6 +55,9 @@ type Calls struct {
 	refused  prometheus.Counter
 	late     prometheus.Counter
 	circles  [2][2]prometheus.Counter
+	legs     [numOutcomes]prometheus.Counter
+	legTime  prometheus.Observer
+	unheard  prometheus.Counter
 
 	exemplified atomic.Int64 // when a call was last
 }
@@ -67,6 +71,8 @@ func (s *Set) Calls(route, cluster string) *Calls {
 		reply:    s.bytes.WithLabelValues(route, cluster, "reply"),
 		refused:  s.refusals.WithLabelValues(route, cluster),
 		late:     s.late.WithLabelValues(route, cluster),
+		legTime:  s.legTime.WithLabelValues(route, cluster),
+		unheard:  s.unheard.WithLabelValues(route, cluster),
 	}
 	for i, certainty := range circleCertainties {
 		for j, action := range circleActions {
@@ -75,6 +81,7 @@ func (s *Set) Calls(route, cluster string) *Calls {
 	}
 	for o := range numOutcomes {
 		c.ended[o] = s.calls.WithLabelValues(route, cluster, o.String())
+		c.legs[o] = s.legs.WithLabelValues(route, cluster, o.String())
 	}
 	return c
 }
@@ -127,6 +134,18 @@ func (c *Calls) Refused() { c.refused.Inc() }
 
 // Late counts a reply that came after its call had been answered with a timeout.
 func (c *Calls) Late() { c.late.Inc() }
+
+// Leg counts the end of one leg of a call that is dispatched to a target of its own, or
+// to several. seconds is how long the target took, and is observed where it answered.
+func (c *Calls) Leg(o Outcome, seconds float64) {
+	c.legs[o].Inc()
+	if o == Replied || o == Raised {
+		c.legTime.Observe(seconds)
+	}
+}
+
+// Unheard counts a call that there is nobody for.
+func (c *Calls) Unheard() { c.unheard.Inc() }
 
 // Circle counts a call that closes, or may close, a circle of calls.
 func (c *Calls) Circle(certain, rejected bool) { c.circles[index(certain)][index(rejected)].Inc() }

@@ -29,6 +29,9 @@ type Set struct {
 	refusals   *prometheus.CounterVec
 	late       *prometheus.CounterVec
 	circles    *prometheus.CounterVec
+	legs       *prometheus.CounterVec
+	legTime    *prometheus.HistogramVec
+	unheard    *prometheus.CounterVec
 	failures   *prometheus.CounterVec
 	endpoints  *prometheus.GaugeVec
 	clusters   clusterVecs
@@ -78,6 +81,9 @@ func New(b Build) *Set {
 	s.refusals = counter("connects_refused_total", "Handshakes refused by a daemon and passed on to the client.", "route", "cluster")
 	s.late = counter("late_replies_total", "Replies that came after their calls had been answered with a timeout, and went to nobody.", "route", "cluster")
 	s.circles = counter("circles_total", "Calls that close a circle of calls, each made for the next, by how certain that is and what was done.", "route", "cluster", "certainty", "action")
+	s.legs = counter("dispatched_legs_total", "Requests to the targets of calls that are dispatched by what they are about, one for each target, by outcome.", "route", "cluster", "outcome")
+	s.legTime = times("dispatched_leg_duration_seconds", "Time from the sending of such a request to its reply.", callBuckets, "route", "cluster")
+	s.unheard = counter("dispatched_unheard_total", "Such calls that there was nobody for.", "route", "cluster")
 	s.failures = counter("connect_failures_total", "Endpoints that could not be connected, or did not answer a handshake as they should, by reason.", "cluster", "endpoint", "reason")
 	s.endpoints = gauge("endpoint_connections", "Connections open to an endpoint.", "cluster", "endpoint")
 	s.clusters = newClusterVecs(counter, gauge, times)

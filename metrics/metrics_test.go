@@ -40,6 +40,7 @@ func TestEverySeriesExists(t *testing.T) {
 	sources := values(constants(t, "source.go", "SourceKind"))
 	want := map[string][]string{
 		"calls_total outcome":                      values(constants(t, "handles.go", "Outcome")),
+		"dispatched_legs_total outcome":            values(constants(t, "handles.go", "Outcome")),
 		"circles_total certainty":                  {"certain", "possible"},
 		"circles_total action":                     {"passed", "rejected"},
 		"connect_failures_total reason":            values(constants(t, "reasons.go", "ConnectFailure")),

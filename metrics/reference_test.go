@@ -80,7 +80,7 @@ var labelMeanings = map[string]string{
 	"cluster":   "the cluster's name in the configuration, or that of the service in Consul that it was made of",
 	"endpoint":  "the endpoint's address as in the configuration, or as a source tells it",
 	"source":    "see [below](#source)",
-	"outcome":   "see [below](#outcome-of-calls_total)",
+	"outcome":   "see [below](#outcome)",
 	"reason":    "see below, for each metric",
 	"result":    "see [below](#result-of-health_checks_total)",
 	"state":     "see [below](#state)",
@@ -192,7 +192,7 @@ func valueMeanings(t *testing.T) map[string]map[string]string {
 	ended := maps.Clone(reasons["endReasons"])
 	maps.Copy(ended, reasons["rejectReasons"])
 	return map[string]map[string]string{
-		"calls_total outcome":           comments(constants(t, "handles.go", "Outcome")),
+		"outcome":                       comments(constants(t, "handles.go", "Outcome")),
 		"connect_failures_total reason": comments(constants(t, "reasons.go", "ConnectFailure")),
 		"health_checks_total result":    reasons["checkResults"],
 		"queue_refused_total reason":    comments(constants(t, "reasons.go", "queueRefusal")),

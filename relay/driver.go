@@ -23,22 +23,23 @@ type driver struct {
 	denied   bool       // the session will only be told why it may not be
 	started  time.Duration
 
-	mu      sync.Mutex // one event at a time
-	session *router.Session
-	leg     *link
-	legPort router.Port
-	wanted  wantedLeg               // the Acquire that no goroutine has taken up yet
-	cancel  context.CancelCauseFunc // ends the Acquire in progress
-	running int                     // goroutines
-	legging bool                    // one of them is the leg's
-	ghost   *backend.Conn           // what that reads to its end although the session has given it up
-	ended   chan struct{}           // closed by Close; made by whoever must wait for it
-	over    bool                    // Close was asked for
-	resume  chan struct{}           // holds a token where the client's bytes may be shown again
-	paused  bool                    // the client's goroutine waits for that
-	parking bool                    // goroutines are asked to leave, or have left
-	away    goroutines              // those that have left
-	ticket  int32                   // the session's in the lot
+	mu         sync.Mutex // one event at a time
+	session    *router.Session
+	leg        *link
+	legPort    router.Port
+	wanted     wantedLeg                      // the Acquire that no goroutine has taken up yet
+	cancel     context.CancelCauseFunc        // ends the Acquire in progress
+	running    int                            // goroutines
+	legging    bool                           // one of them is the leg's
+	deliveries map[*router.Delivery]*delivery // under way
+	ghost      *backend.Conn                  // what that reads to its end although the session has given it up
+	ended      chan struct{}                  // closed by Close; made by whoever must wait for it
+	over       bool                           // Close was asked for
+	resume     chan struct{}                  // holds a token where the client's bytes may be shown again
+	paused     bool                           // the client's goroutine waits for that
+	parking    bool                           // goroutines are asked to leave, or have left
+	away       goroutines                     // those that have left
+	ticket     int32                          // the session's in the lot
 
 	connect  charge              // for the CONNECT that the session holds
 	failed   []router.FailedCall // to be logged when the lock is free
@@ -190,6 +191,14 @@ func (d *driver) perform(t todo) {
 			}
 			d.mu.Unlock()
 			a.Lease.Done(a.Outcome)
+		case router.Expire:
+			if x := d.deliveryOf(a.Delivery); x != nil {
+				x.expire()
+			}
+		case router.Detach:
+			if x := d.deliveryOf(a.Delivery); x != nil {
+				x.detach(a.Outcome == backend.Cancelled)
+			}
 		case router.Close:
 			d.mu.Lock()
 			d.over = true
@@ -210,6 +219,13 @@ func (d *driver) perform(t todo) {
 			}
 		}
 	}
+}
+
+// deliveryOf gives what carries out rd, nil where all its legs have ended.
+func (d *driver) deliveryOf(rd *router.Delivery) *delivery {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.deliveries[rd]
 }
 
 // tick is the wheel's call: the session's deadline has passed, or it has been

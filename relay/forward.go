@@ -12,6 +12,10 @@ import (
 // other event comes between.
 func (p *pump) forwardLocked(now time.Duration) {
 	d, to := p.d, p.taken.To
+	if rd := p.taken.Delivery; rd != nil {
+		d.deliverLocked(now, rd, p.buf.b[:p.taken.Forward])
+		return
+	}
 	bytes := p.buf.b[:p.taken.Forward]
 	if p.taken.Head != nil {
 		p.marked = append(append(p.marked[:0], p.taken.Head...), bytes[p.taken.Cut:]...)

@@ -83,6 +83,36 @@ func (c *charge) settle() {
 	*c = charge{}
 }
 
+// charges is what is taken from accounts for several buffers. It is safe for concurrent
+// use.
+type charges struct {
+	mu  sync.Mutex
+	all []charge
+}
+
+// take takes n bytes from m, if there are so many.
+func (c *charges) take(m *memory, n int) bool {
+	if n > freeSize {
+		if !m.tryTake(n) {
+			return false
+		}
+		c.mu.Lock()
+		c.all = append(c.all, charge{m, n})
+		c.mu.Unlock()
+	}
+	return true
+}
+
+// settle gives everything back.
+func (c *charges) settle() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for i := range c.all {
+		c.all[i].settle()
+	}
+	c.all = nil
+}
+
 // accountLocked is the account for what p keeps. It takes over p's charge, or
 // makes one, for a CONNECT that the session has just begun to hold.
 func (d *driver) accountLocked(p *pump) *memory {

@@ -24,6 +24,9 @@ type reader struct {
 	holder *driver // nil: nobody
 	port   router.Port
 	ended  error // why the connection ended, once it has
+	leg    *leg  // of a delivery, in the place of a holder; nil: none
+
+	over []*delivery // of which a leg has ended here, and is not counted out yet
 }
 
 // Adopt begins to read a pooled connection. It is what backend.Config.Adopt
@@ -87,6 +90,13 @@ var errUnasked = errors.New("message that nobody asked for")
 // unheld deals with bytes that are nobody's: answers to PINGs of ours, and what is
 // left of a call that was given up.
 func (r *reader) unheld() {
+	r.mu.Lock()
+	l := r.leg
+	r.mu.Unlock()
+	if l != nil {
+		l.read(r)
+		return
+	}
 	k := &r.pump.buf
 	n := 0
 	for n < len(k.b) && !r.conn.Haunting() {
@@ -111,10 +121,12 @@ func (r *reader) unheld() {
 func (r *reader) end(err error) {
 	r.mu.Lock()
 	r.ended = err
-	d, port := r.holder, r.port
+	d, port, l := r.holder, r.port, r.leg
 	r.mu.Unlock()
 	r.conn.Ended() // before the session knows: it must not be given out again
 	switch {
+	case l != nil:
+		l.lost(err)
 	case d == nil, errors.Is(err, net.ErrClosed):
 	case errors.Is(err, io.EOF):
 		d.event(func(now time.Duration) { d.session.EOF(now, port, 0) })

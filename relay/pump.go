@@ -172,7 +172,7 @@ func (p *pump) show() {
 	d := p.lock()
 	if d == nil {
 		p.pooled.unheld()
-		p.shown = p.readErr != nil
+		p.shown = p.readErr != nil || p.pooled.over != nil
 		p.taken.ReplyDue = true // whoever waits for the end of what nobody holds
 		return
 	}
@@ -214,8 +214,17 @@ func (p *pump) lock() *driver {
 func (p *pump) finish() {
 	for {
 		p.sendRest()
-		p.d.perform(p.todo)
-		p.todo = todo{}
+		if !p.todo.none() {
+			p.d.perform(p.todo)
+			p.todo = todo{}
+		}
+		if p.pooled != nil && p.pooled.over != nil {
+			over := p.pooled.over
+			p.pooled.over = nil
+			for _, x := range over {
+				x.legEnded()
+			}
+		}
 		p.buf.consume(p.account, p.taken.Consumed, p.taken.Need)
 		switch {
 		case p.taken.Paused:

@@ -48,6 +48,7 @@ type setup struct {
 	Call           bool          // the route is of mode call
 	NoGraph        bool          // calls are not looked at for where they come from
 	Route          func(*router.Route)
+	Calls          func(r *rig) []*router.Route // routes of calls
 	Cluster        func(*backend.Config)
 	// Serve is what the server is expected to return.
 	Serve error
@@ -72,7 +73,8 @@ type rig struct {
 	graph *inflight.Graph // nil: NoGraph
 
 	cluster *backend.Cluster
-	tended  chan struct{} // closed when the cluster's Run has ended
+	members []backend.Member // in the order of the daemons, for each dialect
+	tended  chan struct{}    // closed when the cluster's Run has ended
 	cancel  context.CancelFunc
 	leave   context.CancelFunc // ends the cluster's Run
 	served  chan error
@@ -155,7 +157,7 @@ func (r *rig) listener(ln net.Listener, name string, table func() *router.Table)
 		Listener: name,
 		Table:    table,
 		Limits: router.Limits{
-			Message: 1<<31 - 1, Annotations: 64 << 10, Handshake: 1 << 20, StoreAndForward: 64 << 10,
+			Message: 1<<31 - 1, Annotations: 64 << 10, Handshake: 1 << 20, StoreAndForward: 64 << 10, Delivery: 4 << 20,
 		},
 		DefaultDialect: wire.V502,
 		HandshakeTime:  10 * time.Second,
@@ -199,6 +201,7 @@ func (r *rig) table() func() *router.Table {
 	for _, a := range r.setup.Endpoints {
 		add(a, 0)
 	}
+	r.members = endpoints
 	config := backend.Config{
 		Name:           "cluster",
 		Members:        endpoints,
@@ -224,7 +227,11 @@ func (r *rig) table() func() *router.Table {
 	}
 	r.cluster = backend.NewCluster(config)
 	route.Cluster = r.cluster
-	table := router.NewTable([]*router.Route{route})
+	routes := []*router.Route{route}
+	if r.setup.Calls != nil {
+		routes = append(routes, r.setup.Calls(r)...)
+	}
+	table := router.NewTable(routes)
 	return func() *router.Table { return table }
 }
 

@@ -37,6 +37,9 @@ type Taken struct {
 	Body int64
 	// Again: what is left is to be shown again at once.
 	Again bool
+	// Delivery, where it is not nil, is to be started with the first Forward bytes, a
+	// whole request, which go to its legs and not to To.
+	Delivery *Delivery
 	// ReplyDue: a reply is still to come from the endpoint. It will be written to
 	// the client, so that a connection of the client's that has broken will be
 	// noticed then, if not before; one of the endpoint's will not.
@@ -67,6 +70,12 @@ const (
 	CloseWrite
 	// Release: end Lease, the one of Port, with Outcome.
 	Release
+	// Expire: end the legs of Delivery whose replies have not come in time.
+	Expire
+	// Detach: nobody waits for Delivery any more, where Outcome is Cancelled because the
+	// client has gone. Legs end by themselves, or when their time has passed; those that
+	// have found no endpoint yet end at once where the client has gone.
+	Detach
 	// Close: close the client's connection. No event is of use after it.
 	Close
 )
@@ -79,6 +88,8 @@ type Action struct {
 	Attempt *backend.Attempt
 	Lease   *backend.Lease
 	Outcome backend.Outcome
+	// Delivery is that of Expire and Detach.
+	Delivery *Delivery
 }
 
 func (s *Session) do(a Action) { s.actions = append(s.actions, a) }

@@ -19,7 +19,7 @@ import (
 func (s *Session) fail(now time.Duration, h *wire.Head) {
 	s.dropLeft = h.Len()
 	if s.next.oneway(h) { // nobody waits to be told
-		s.route.Calls.Oneway(s.notSent(now))
+		s.routeOf(&s.next).Calls.Oneway(s.notSent(now))
 		return
 	}
 	s.decline(now)
@@ -29,7 +29,7 @@ func (s *Session) fail(now time.Duration, h *wire.Head) {
 func (s *Session) notSent(now time.Duration) metrics.Outcome {
 	s.looked = false
 	s.summary.Calls++
-	outcome := unsentAs(s.next.failure)
+	outcome := UnsentAs(s.next.failure)
 	s.observe(now, &s.next, outcome)
 	s.failedUnsent()
 	return outcome
@@ -40,8 +40,9 @@ func (s *Session) notSent(now time.Duration) metrics.Outcome {
 func (s *Session) decline(now time.Duration) {
 	outcome := s.notSent(now)
 	c := &s.next
-	s.route.Calls.Began()
-	s.route.Calls.Ended(outcome, 0)
+	calls := s.routeOf(c).Calls
+	calls.Began()
+	calls.Ended(outcome, 0)
 	if !c.answerable() || s.pooled != nil && s.pooled.handshake.Signed {
 		s.blame(c.failure)
 		reason := ReasonUnreachable
@@ -52,6 +53,14 @@ func (s *Session) decline(now time.Duration) {
 		return
 	}
 	s.answer(now, c)
+}
+
+// routeOf is the route that c takes.
+func (s *Session) routeOf(c *call) *Route {
+	if c.to != nil {
+		return c.to
+	}
+	return s.route
 }
 
 // answer gives the client an exception as the result of c.
@@ -74,11 +83,12 @@ func (c *call) told() [16]byte {
 func (s *Session) classOf(c *call) wire.Class {
 	inTime := errors.Is(c.failure, ErrTimeout) || errors.Is(c.failure, ErrSendTimeout) || errors.Is(c.failure, ErrBudget)
 	switch {
-	case inTime && (c.nested() || s.route.Policy.TimeoutError == BuiltinTimeout):
+	case inTime && (c.nested() || s.routeOf(c).Policy.TimeoutError == BuiltinTimeout):
 		return wire.BuiltinTimeoutError
 	case inTime:
 		return wire.TimeoutError
-	case c.nested(), errors.Is(c.failure, ErrTooLarge), errors.Is(c.failure, ErrCircular), errors.Is(c.failure, ErrTooDeep):
+	case c.nested(), errors.Is(c.failure, ErrTooLarge), errors.Is(c.failure, ErrCircular), errors.Is(c.failure, ErrTooDeep),
+		undeliverable(c.failure):
 		// In a daemon's method a communication error would not be sent back: the daemon
 		// closes the connection instead.
 		return wire.PyroError
@@ -90,7 +100,12 @@ func (s *Session) classOf(c *call) wire.Class {
 // wrong with each, is for the log.
 func (s *Session) failureText(now time.Duration, c *call) string {
 	why := ""
+	leg := (*LegError)(nil)
 	switch waited := (now - c.began).Round(time.Millisecond); {
+	case errors.As(c.failure, &leg) && errors.Is(c.failure, ErrTimeout):
+		why = fmt.Sprintf("%v after %v", leg, waited)
+	case errors.As(c.failure, &leg):
+		why = leg.Error()
 	case errors.Is(c.failure, ErrTimeout) && c.sent == 0 && s.lease != nil:
 		why = fmt.Sprintf("%v: waited %v behind a late reply of endpoint %s", ErrTimeout, waited, s.summary.Endpoint)
 	case errors.Is(c.failure, ErrTimeout) && c.sent == 0:
@@ -102,7 +117,7 @@ func (s *Session) failureText(now time.Duration, c *call) string {
 	default:
 		why = cause(c.failure)
 	}
-	text := fmt.Sprintf("pyro-dispatch: %s (route %s, cluster %s", why, s.route.Name, s.route.Cluster.Name())
+	text := fmt.Sprintf("pyro-dispatch: %s (route %s, cluster %s", why, s.routeOf(c).Name, s.routeOf(c).clusterName())
 	if c.hasCorrelation {
 		text += ", correlation id " + uuid.UUID(c.correlation).String()
 	}
@@ -124,14 +139,16 @@ func cause(err error) string {
 		return backend.ErrQueueFull.Error()
 	case errors.Is(err, backend.ErrQueueTimeout):
 		return backend.ErrQueueTimeout.Error()
+	case undeliverable(err):
+		return err.Error()
 	case errors.Is(err, ErrBudget), errors.Is(err, ErrTooLarge), errors.Is(err, ErrCircular), errors.Is(err, ErrTooDeep):
 		return err.Error()
 	}
 	return backend.ErrUnreachable.Error()
 }
 
-// unsentAs is the outcome of a call that was not sent because of err.
-func unsentAs(err error) metrics.Outcome {
+// UnsentAs is the outcome of a call that was not sent because of err.
+func UnsentAs(err error) metrics.Outcome {
 	refused := (*backend.RefusedError)(nil)
 	switch {
 	case errors.Is(err, backend.ErrQueueFull):
@@ -152,6 +169,8 @@ func unsentAs(err error) metrics.Outcome {
 		return metrics.Circular
 	case errors.Is(err, ErrTooDeep):
 		return metrics.TooDeep
+	case undeliverable(err):
+		return metrics.Undeliverable
 	}
 	return metrics.NoEndpoint
 }

@@ -27,7 +27,8 @@ type call struct {
 	flight         *inflight.Call
 	span           tracing.Span
 	signed         bool
-	late           bool // it was answered with a timeout, and its reply is still to come
+	late           bool   // it was answered with a timeout, and its reply is still to come
+	to             *Route // the route of a call that has one of its own; nil: its client's
 	kind           wire.Type
 	serializer     wire.Serializer
 	seq            uint16

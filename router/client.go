@@ -27,6 +27,13 @@ func (s *Session) requestData(now time.Duration, b []byte) (t Taken) {
 		if n == 0 {
 			var reason Reason
 			n, reason = s.nextRequest(now, rest, &t)
+			if d := t.Delivery; d != nil {
+				t.Consumed, t.Forward = int(n), int(n)
+				t.Again = t.Consumed < len(b)
+				s.summary.RequestBytes += n
+				d.route.Calls.Request(n)
+				return t
+			}
 			if s.dropping() {
 				return s.drop(now, b)
 			}
@@ -98,6 +105,27 @@ func (s *Session) nextRequest(now time.Duration, b []byte, t *Taken) (int64, Rea
 			return 0, reason
 		}
 	}
+	if s.route.Answer != nil && h.Type == wire.Ping && s.clear() { // there is no daemon to answer it
+		s.looked = false
+		s.dropLeft = h.Len()
+		s.tell(wire.AppendPing(nil, s.dialect, s.next.serializer, h.Seq))
+		return 0, ""
+	}
+	if s.next.to != nil && s.next.failure == nil {
+		switch {
+		case !s.clear():
+			t.Paused, s.paused = true, true
+		case t.Consumed > 0:
+			t.Again = true
+		case int64(len(b)) < h.Len():
+			t.Need = int(h.Len())
+		default:
+			if t.Delivery = s.deliver(now, &h, b); t.Delivery != nil {
+				return h.Len(), ""
+			}
+		}
+		return 0, ""
+	}
 	oneway := s.next.oneway(&h)
 	switch {
 	case s.marks(&h) && t.Consumed > 0:
@@ -145,8 +173,12 @@ func (s *Session) look(now time.Duration, h *wire.Head, b []byte) Reason {
 		}
 		c.failure = fmt.Errorf("%w: %d bytes, of %d that are allowed", ErrTooLarge, h.BodyLen(), s.env.Limits.Message)
 	}
+	s.findRoute(h, annotations, &marks, &c)
 	if !c.oneway(h) { // of a oneway call only the sending is bounded
 		c.allowed = s.times.Call
+		if c.to != nil {
+			c.allowed = c.to.Timeouts.over(s.env.Timeouts).Call
+		}
 		if c.allowed > 0 {
 			c.due = now + c.allowed
 		}
@@ -154,6 +186,9 @@ func (s *Session) look(now time.Duration, h *wire.Head, b []byte) Reason {
 	s.identify(h, b, &c)
 	s.next, s.looked = c, true
 	s.nest(now, h, &marks)
+	if c := &s.next; c.to != nil {
+		c.due = 0 // its time begins when all of it is here
+	}
 	s.trace(now, h)
 	s.quietBy = 0
 	return ""
@@ -167,6 +202,9 @@ func (s *Session) ready(now time.Duration, h *wire.Head, message []byte) bool {
 		return s.readyPooled(now, h, message)
 	case s.hollow != nil:
 		s.fill(now, h)
+		return false
+	case s.route.Answer != nil:
+		s.next.failure = ErrNotHere
 		return false
 	case s.next.oneway(h):
 		return true

@@ -96,6 +96,10 @@ func (s *Session) connected(now time.Duration, h *wire.Head, payload []byte) {
 	}
 	q.Object, q.ObjectKnown = connectObject(h, payload)
 	s.summary.Object = strings.Clone(clip(q.Object))
+	s.object, s.objectKnown = s.summary.Object, q.ObjectKnown
+	if len(q.Object) != len(s.object) {
+		s.object = strings.Clone(q.Object)
+	}
 	s.route = s.env.Table().Find(&q)
 	if s.route == nil {
 		s.reject(now, ReasonNoRoute, refusal{answersConnect: true, text: noRouteText(&q)})
@@ -110,6 +114,16 @@ func (s *Session) connected(now time.Duration, h *wire.Head, payload []byte) {
 		HashKey: s.route.HashBy.key(&q, annotations),
 		Times:   &backend.SearchTimes{Connect: s.times.Connect, Queue: s.times.Queue},
 		Nested:  s.greeting.correlation != [16]byte{}, // see docs/configuration.md, nested_reserve
+	}
+	if m := s.route.Answer; m != nil {
+		s.attempt = nil
+		s.welcome(wire.AppendConnectOK(nil, wire.Welcome{
+			Answer: wire.Answer{
+				Dialect: s.dialect, Serializer: h.Serializer(), Seq: h.Seq, Correlation: s.greeting.correlation,
+			},
+			Methods: m.Methods, Oneway: m.Oneway,
+		}))
+		return
 	}
 	if s.route.Mode == ModeCall {
 		s.pooled = &pooled{objectKey: balance.KeyString(q.Object)}

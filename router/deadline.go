@@ -26,6 +26,7 @@ func (s *Session) callDue() (due time.Duration) {
 	if s.looked && (s.lease == nil || s.joining) || s.held() {
 		due = s.next.due
 	}
+	due = sooner(due, s.deliveryDue)
 	for i := range s.calls.len() {
 		if c := s.calls.at(i); c.sent != 0 && !c.late {
 			due = sooner(due, c.due)
@@ -48,6 +49,10 @@ func (s *Session) expire(now time.Duration) bool {
 	}
 	if s.state != inOpen || s.greeting != nil {
 		return false
+	}
+	if due := s.deliveryDue; due != 0 && now >= due {
+		s.deliveryDue = 0
+		s.do(Action{Op: Expire, Delivery: s.delivery})
 	}
 	if due := s.next.due; due != 0 && now >= due && (s.looked && s.lease == nil || s.held()) {
 		s.giveUpNext(now)

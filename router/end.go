@@ -254,6 +254,13 @@ func (s *Session) legEnded(now time.Duration, p Port, r Reason, err error) {
 	if s.pooled != nil && s.survives(now, err) {
 		return
 	}
+	if s.delivery != nil && s.calls.waiting() == 0 && s.inputEnd == "" && s.lease != nil {
+		// The client is told how its call ended, and then of this.
+		s.blame(err)
+		s.inputEnd = r
+		s.release(backend.Served)
+		return
+	}
 	s.blame(err)
 	outcome := backend.Served
 	if !s.atRest() {

@@ -69,3 +69,14 @@ func (h HashBy) callKey(d wire.Dialect, annotations []byte) (uint64, bool) {
 	}
 	return 0, false
 }
+
+// ofCall is the key of a call to object that takes a route of its own. blobValue is its
+// blob annotation, if it has one.
+func (h HashBy) ofCall(blobValue []byte, object string) uint64 {
+	if h.What == ByBlobInfo && blobValue != nil {
+		if info, ok := blob.Info(blobValue); ok {
+			return balance.Key(info)
+		}
+	}
+	return balance.KeyString(object)
+}

@@ -60,6 +60,7 @@ func (s *Session) joinPool(now time.Duration, h *wire.Head) {
 // Gone says that the driver has nothing under way any more for the session, which
 // has closed. It is the last event.
 func (s *Session) Gone() {
+	s.forgetIntros()
 	if p := s.pooled; p != nil && p.handshake != nil {
 		s.route.Cluster.Leave(p.handshake) // not before: Acquire makes use of it
 		p.handshake = nil
@@ -83,7 +84,10 @@ func (s *Session) answerAsBefore(stored []byte) bool {
 // welcome sends the client a CONNECTOK.
 func (s *Session) welcome(answer []byte) {
 	s.state = inOpen
-	s.greeting, s.attempt.Connect, s.excuseBy = nil, nil, 0
+	s.greeting, s.excuseBy = nil, 0
+	if s.attempt != nil {
+		s.attempt.Connect = nil
+	}
 	s.summary.ReplyBytes += int64(len(answer))
 	s.route.Calls.Reply(int64(len(answer)))
 	s.tell(answer)

@@ -9,9 +9,9 @@ import (
 
 // How a session in mode call parts with its lease.
 
-// pingSeq is the sequence number of our own PINGs. A client's would have to be
+// PingSeq is the sequence number of our own PINGs. A client's would have to be
 // the same at the wrong moment to be taken for one.
-const pingSeq = 0x5049
+const PingSeq = 0x5049
 
 // MaxPong bounds the answers to our PINGs, in bytes. A daemon's annotations may
 // ride on them.
@@ -21,7 +21,7 @@ const MaxPong = 4 << 10
 // the client must not see.
 func (s *Session) ownPong(h *wire.Head) bool {
 	return s.pooled != nil && s.lease.Pings > 0 && h.Dialect == s.dialect &&
-		h.Type == wire.Ping && h.Seq == pingSeq && h.Len() <= MaxPong
+		h.Type == wire.Ping && h.Seq == PingSeq && h.Len() <= MaxPong
 }
 
 // repliedPooled: a reply is complete, though perhaps not written yet.
@@ -64,7 +64,7 @@ func (s *Session) restedPooled(now time.Duration) {
 	case p.held:
 		s.hold(now)
 	case p.endAs == backend.Doubtful, p.endAs == backend.Resting && !p.handshake.Signed:
-		s.do(Action{Op: Send, Port: s.leg, Bytes: wire.AppendPing(nil, s.dialect, p.handshake.Serializer, pingSeq)})
+		s.do(Action{Op: Send, Port: s.leg, Bytes: wire.AppendPing(nil, s.dialect, p.handshake.Serializer, PingSeq)})
 		s.release(p.endAs)
 	case p.endAs != backend.Resting:
 		s.giveBack(p.endAs)

@@ -48,14 +48,19 @@ type Session struct {
 	attempt *backend.Attempt
 	pooled  *pooled // nil: mode session
 
-	next     call // the request that the client's bytes begin with,
-	looked   bool // once enough of it has been here
-	origin   inflight.Origin
-	parents  inflight.Parents // of next
-	hollow   *greeting        // of a client that was answered, but not connected: see forestall.go
-	joining  bool             // that is being made good
-	marked   []byte           // memory for its header and annotations
-	dropLeft int64            // of a request that is not sent on: bytes still to be dropped
+	next        call // the request that the client's bytes begin with,
+	looked      bool // once enough of it has been here
+	origin      inflight.Origin
+	parents     inflight.Parents // of next
+	object      string           // that the client asked for,
+	objectKnown bool             // if it could be read
+	intros      map[introKey]*backend.Handshake
+	deliveryDue time.Duration // when delivery has taken too long; 0: never
+	delivery    *Delivery     // of the client's call, where it is under way and not answered
+	hollow      *greeting     // of a client that was answered, but not connected: see forestall.go
+	joining     bool          // that is being made good
+	marked      []byte        // memory for its header and annotations
+	dropLeft    int64         // of a request that is not sent on: bytes still to be dropped
 
 	times    Timeouts      // in force for the client
 	quietBy  time.Duration // when a client without a call is closed; 0: never
@@ -132,6 +137,7 @@ type Limits struct {
 	Annotations     int64 // of a request; replies may carry as many as fit Message
 	Handshake       int64 // the whole CONNECT
 	StoreAndForward int64 // requests up to this length go on only when complete
+	Delivery        int64 // the whole of a request that takes a route of its own, and its reply
 }
 
 // Env is what the sessions of one listener share. It does not change.
@@ -298,7 +304,7 @@ func (s *Session) State() State {
 		return Replying
 	case s.requestLeft > 0 || s.unshipped || s.dropping():
 		return Sending
-	case s.calls.waiting() > 0, s.held():
+	case s.calls.waiting() > 0, s.held(), s.delivery != nil:
 		return Waiting
 	}
 	return Idle
@@ -310,6 +316,6 @@ func (s *Session) atRest() bool { return s.clear() && !s.held() }
 
 // clear: nothing is under way before the client's next request.
 func (s *Session) clear() bool {
-	return s.calls.waiting() == 0 && s.requestLeft == 0 && (s.replyLeft == 0 || s.swallowing) &&
+	return s.calls.waiting() == 0 && s.delivery == nil && s.requestLeft == 0 && (s.replyLeft == 0 || s.swallowing) &&
 		!s.unsent && !s.unshipped && s.dropLeft == 0 && (s.pooled == nil || !s.pooled.waiting)
 }

@@ -80,6 +80,7 @@ func (s *Session) settle(now time.Duration, r Reason, o backend.Outcome) {
 		s.onewaysUnshipped++
 	}
 	s.failOneways(now, outcome)
+	s.dropDelivery(now, outcome)
 	for s.calls.len() > 0 {
 		c := s.calls.pop()
 		s.leave(&c, o, outcome)

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/pyro-dispatch/pyro-dispatch/backend"
+	"github.com/pyro-dispatch/pyro-dispatch/blob"
 	"github.com/pyro-dispatch/pyro-dispatch/metrics"
 	"github.com/pyro-dispatch/pyro-dispatch/wire"
 )
@@ -20,7 +21,7 @@ type Route struct {
 	Serializers []wire.Serializer
 	Sources     []netip.Prefix
 
-	Cluster *backend.Cluster
+	Cluster *backend.Cluster // nil with Answer
 	Calls   *metrics.Calls
 
 	Mode Mode
@@ -29,6 +30,16 @@ type Route struct {
 
 	Timeouts Timeouts // beside the listener's; the zero value is no time at all
 	Policy   Policy
+
+	// Call, where it is not nil, makes this a route of calls, not of clients: it is
+	// looked for with each call, after its other conditions. Deliver says what becomes
+	// of such a call.
+	Call    *CallMatch
+	Deliver Deliver
+
+	// Answer, where it is not nil, is what a client's CONNECT is answered with, in the
+	// place of a daemon's answer. Its calls must take routes of their own.
+	Answer *Members
 
 	welcomes *welcomes // made by NewTable
 
@@ -45,6 +56,11 @@ type Route struct {
 	StreamIdleTime time.Duration
 }
 
+// Members are what an object that is not at any endpoint says of itself.
+type Members struct {
+	Methods, Oneway []string // Oneway are among Methods
+}
+
 // Request is what is known of a client when its CONNECT has been read.
 type Request struct {
 	Listener string
@@ -56,6 +72,14 @@ type Request struct {
 	Serializer  wire.Serializer
 	// Source is the client's address, the zero Addr on a Unix socket.
 	Source netip.Addr
+}
+
+// clusterName is the name of the route's cluster, "" where it has none.
+func (r *Route) clusterName() string {
+	if r.Cluster == nil {
+		return ""
+	}
+	return r.Cluster.Name()
 }
 
 func (r *Route) matches(q *Request) bool {
@@ -78,7 +102,8 @@ func (r *Route) matchesObject(id string) bool {
 // Table is the list of routes in order of preference. It never changes; a new
 // configuration is a new Table.
 type Table struct {
-	routes []*Route
+	routes []*Route // of clients
+	calls  []*Route // of calls
 }
 
 // NewTable makes a table of routes, which the caller no longer changes.
@@ -88,10 +113,29 @@ func NewTable(routes []*Route) *Table {
 			r.welcomes = new(welcomes)
 		}
 	}
-	return &Table{routes: routes}
+	t := new(Table)
+	for _, r := range routes {
+		if r.Call != nil {
+			t.calls = append(t.calls, r)
+		} else {
+			t.routes = append(t.routes, r)
+		}
+	}
+	return t
 }
 
-// Find returns the first route that matches, nil where none does.
+// FindCall returns the first route of calls that matches a call of the client q, with
+// header h and these annotations, and that blob where it has one; nil where none does.
+func (t *Table) FindCall(q *Request, h *wire.Head, annotations []byte, b *blob.Call) *Route {
+	for _, r := range t.calls {
+		if r.matches(q) && r.Call.matches(h, annotations, b) {
+			return r
+		}
+	}
+	return nil
+}
+
+// Find returns the first route of clients that matches, nil where none does.
 func (t *Table) Find(q *Request) *Route {
 	for _, r := range t.routes {
 		if r.matches(q) {
