@@ -187,7 +187,7 @@ func (c *Cluster) open(ctx context.Context, a *Attempt, g grant) (*Lease, error)
 	if a.Handshake != nil {
 		return c.openPooled(ctx, a, g, answerBy)
 	}
-	dialCtx, cancel := context.WithDeadline(ctx, answerBy)
+	dialCtx, cancel := context.WithDeadline(a.forClient(ctx), answerBy)
 	defer cancel()
 	nc, err := c.cfg.Dialer.DialContext(dialCtx, e.Address.Network, e.Address.Addr)
 	if err != nil {

@@ -1,8 +1,10 @@
 package backend
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"net/netip"
 	"strings"
 	"time"
 
@@ -29,8 +31,11 @@ type Attempt struct {
 	// use what is kept for such calls.
 	Nested bool
 
-	// Only, where it is not nil, is the one endpoint that will do.
-	Only *Endpoint
+	// Only, where it is not zero, is where the one endpoint is that will do.
+	Only Address
+	// Client is the address of the client, zero where it has none: the Dialer may want
+	// to know it (ClientOf).
+	Client netip.Addr
 
 	// Times, where it is not nil, is in place of the cluster's own.
 	Times *SearchTimes
@@ -50,6 +55,23 @@ type Attempt struct {
 // SearchTimes are the cluster's ConnectTimeout and QueueTimeout, for one client. 0 is
 // none; a negative one is the cluster's own.
 type SearchTimes struct{ Connect, Queue time.Duration }
+
+type clientKey struct{}
+
+// forClient gives the context that a's connections are dialed with.
+func (a *Attempt) forClient(ctx context.Context) context.Context {
+	if !a.Client.IsValid() {
+		return ctx
+	}
+	return context.WithValue(ctx, clientKey{}, a.Client)
+}
+
+// ClientOf gives the address of the client that a Dialer is called for, as far as there
+// is one and it has an address. A pooled connection may serve others later.
+func ClientOf(ctx context.Context) netip.Addr {
+	client, _ := ctx.Value(clientKey{}).(netip.Addr)
+	return client
+}
 
 // day stands for no bound on a connection attempt.
 const day = 24 * time.Hour

@@ -35,9 +35,10 @@ func (c *Cluster) choose(a *Attempt, now time.Time) (e *Endpoint, later bool) {
 		return nil, true
 	}
 	s := c.ask(a, now)
-	if e := a.Only; e != nil {
+	if a.Only != (Address{}) {
+		e := c.byAddress[a.Only]
 		s.unwell, s.stale = true, true
-		if e.gone || !s.suits(e) {
+		if e == nil || !s.suits(e) {
 			return nil, false
 		}
 		if c.room(e, a, now) == nowhere {

@@ -182,6 +182,10 @@ func (l *listener) sessionEnded(d *driver) {
 // drain stops accepting and lets every session end when its calls have.
 func (l *listener) drain() {
 	l.mu.Lock()
+	if l.draining {
+		l.mu.Unlock()
+		return
+	}
 	l.draining = true
 	if len(l.drivers) == 0 {
 		close(l.empty)

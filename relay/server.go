@@ -3,6 +3,8 @@ package relay
 import (
 	"context"
 	"errors"
+	"net"
+	"slices"
 	"sync"
 	"time"
 
@@ -35,7 +37,8 @@ type Config struct {
 
 // Server relays for all listeners of a process.
 type Server struct {
-	listeners  []*listener
+	graph      *inflight.Graph
+	tracer     *tracing.Tracer
 	drainTime  time.Duration
 	requests   *memory // accounts: for requests,
 	handshakes *memory // and for CONNECTs
@@ -45,6 +48,12 @@ type Server struct {
 	metrics    *metrics.Set
 	log        *zap.Logger
 	epoch      time.Time
+
+	mu        sync.Mutex
+	listeners []*listener
+	serving   bool
+	draining  bool
+	accepting sync.WaitGroup
 }
 
 // NewServer makes a server. Nothing is accepted before Serve.
@@ -55,15 +64,55 @@ func NewServer(c Config) *Server {
 		hops:      c.Hops,
 		metrics:   c.Metrics,
 		epoch:     time.Now().Add(-time.Second), // so that no event happens at 0
+		graph:     c.Graph,
+		tracer:    c.Tracer,
 	}
 	s.handshakes, s.requests = newMemory(c.BufferMemory, c.Metrics.Buffer())
 	s.wheel = newWheel(s.now)
 	c.Tracer.Epoch(s.epoch)
 	for _, lc := range c.Listeners {
-		lc.Env.Graph, lc.Env.Tracer = c.Graph, c.Tracer
-		s.listeners = append(s.listeners, newListener(s, lc))
+		s.Add(lc)
 	}
 	return s
+}
+
+// Add accepts clients at one more listener, as soon as the server serves. One that is
+// draining closes it.
+func (s *Server) Add(c ListenerConfig) {
+	c.Env.Graph, c.Env.Tracer = s.graph, s.tracer
+	l := newListener(s, c)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.draining {
+		c.Net.Close()
+		return
+	}
+	s.listeners = append(s.listeners, l)
+	if s.serving {
+		s.accepting.Go(l.accept)
+	}
+}
+
+// Remove accepts no more clients at a listener that was added, and closes it. Clients
+// that it has are let go as when the server drains.
+func (s *Server) Remove(ln net.Listener) {
+	s.mu.Lock()
+	at := slices.IndexFunc(s.listeners, func(l *listener) bool { return l.net == ln })
+	if at < 0 || s.draining {
+		s.mu.Unlock()
+		return
+	}
+	l := s.listeners[at]
+	s.mu.Unlock()
+	l.drain()
+	go func() {
+		<-l.empty
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if !s.draining {
+			s.listeners = slices.DeleteFunc(s.listeners, func(other *listener) bool { return other == l })
+		}
+	}()
 }
 
 // now is the time that sessions know.
@@ -86,21 +135,29 @@ func (s *Server) Serve(ctx context.Context) error {
 	if s.lot = newLot(); s.lot != nil {
 		defer s.lot.close()
 	}
+	s.mu.Lock()
+	s.serving = true
 	for _, l := range s.listeners {
-		running.Go(l.accept)
+		s.accepting.Go(l.accept)
 	}
+	s.mu.Unlock()
 	defer running.Wait()
+	defer s.accepting.Wait()
 	defer stop()
 
 	<-ctx.Done()
 	s.log.Info("draining", zap.Duration("drain_timeout", s.drainTime))
 	timeout := time.NewTimer(s.drainTime)
 	defer timeout.Stop()
-	for _, l := range s.listeners {
+	s.mu.Lock()
+	s.draining = true
+	listeners := s.listeners
+	s.mu.Unlock()
+	for _, l := range listeners {
 		l.drain()
 	}
 	cut := 0
-	for _, l := range s.listeners {
+	for _, l := range listeners {
 		select {
 		case <-l.empty:
 		case <-timeout.C:

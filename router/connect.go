@@ -111,6 +111,8 @@ func (s *Session) connected(now time.Duration, h *wire.Head, payload []byte) {
 	annotations, _ := split(h, s.greeting.message)
 	s.attempt = &backend.Attempt{
 		Dialect: h.Dialect,
+		Only:    s.route.Only,
+		Client:  s.source,
 		HashKey: s.route.HashBy.key(&q, annotations),
 		Times:   &backend.SearchTimes{Connect: s.times.Connect, Queue: s.times.Queue},
 		Nested:  s.greeting.correlation != [16]byte{}, // see docs/configuration.md, nested_reserve

@@ -268,8 +268,12 @@ func (p *planning) add(leg *Leg, t backend.Target) error {
 	}
 	cluster := c.to.Cluster
 	times := c.to.Timeouts.over(s.env.Timeouts)
+	var only backend.Address
+	if t.Endpoint != nil {
+		only = t.Endpoint.Address
+	}
 	ch.Attempt = &backend.Attempt{
-		Dialect: p.h.Dialect, Handshake: s.introduce(c.to, c.serializer, ch.object), Only: t.Endpoint,
+		Dialect: p.h.Dialect, Handshake: s.introduce(c.to, c.serializer, ch.object), Only: only,
 		Nested: c.nested(), Times: &backend.SearchTimes{Connect: times.Connect, Queue: times.Queue},
 		HashKey: c.to.HashBy.ofCall(p.old, ch.object),
 	}

@@ -22,7 +22,9 @@ type Route struct {
 	Sources     []netip.Prefix
 
 	Cluster *backend.Cluster // nil with Answer
-	Calls   *metrics.Calls
+	// Only, where it is not zero, is the one endpoint of the cluster that clients get.
+	Only  backend.Address
+	Calls *metrics.Calls
 
 	Mode Mode
 	// HashBy is what the cluster's hash balancing goes by.

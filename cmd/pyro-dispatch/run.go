@@ -22,7 +22,8 @@ calls in flight finish for as long as drain_timeout allows, and exits with 0. A
 second signal ends it at once.
 
 An ADDR is host:port, [::1]:port, :port for every local address, or unix:/path.
---listen with --backend or --consul-service is a complete proxy, without a file.
+--listen with --backend or --consul-service is a complete proxy, without a file,
+and with --nameserver or --topics it is a name server, or a dispatcher of blobs.
 Otherwise give --config; the other flags win over what the file says. Those for
 all clusters, and --mode, do not reach what consul.discover finds. --timeout,
 --timeout-error, --circular and --correlation do, but for the timeout of a service
@@ -30,8 +31,8 @@ that has one in its meta, as pyro-timeout.
 
 Every flag has an environment form, which wins over the file and gives way to
 the flag: DISPATCH_LOG_LEVEL is that of --log-level. DISPATCH_LISTEN,
-DISPATCH_BACKEND and DISPATCH_CONSUL_SERVICE take several values, separated by
-commas.
+DISPATCH_BACKEND, DISPATCH_CONSUL_SERVICE and DISPATCH_NAMESERVER take several
+values, separated by commas.
 
 Where something comes from Consul, and neither the file nor a flag says how to
 reach it, three variables of Consul's own tools count: CONSUL_HTTP_ADDR,
@@ -50,6 +51,9 @@ OpenTelemetry turn tracing on, and say where spans go.`,
   # Calls of any number of clients, over 16 connections to each daemon that
   # Consul knows.
   pyro-dispatch run --listen :9999 --consul-service pyro-cameras --mode call --max-connections 16
+
+  # In place of Pyro's name server, and of the dispatcher of its example blob-dispatch.
+  pyro-dispatch run --listen :9999 --nameserver :9090 --topics example.blobdispatcher
 
   # As the file says, but without the admin server.
   pyro-dispatch run --config pyro-dispatch.yaml --admin=`,

@@ -32,6 +32,9 @@ type settings struct {
 	config              string
 	listen, backend     []string
 	consulService       []string
+	nameserver          []string
+	topics, advertise   string
+	stateDir            string
 	consul              string
 	mode                string
 	timeout             string
@@ -60,6 +63,10 @@ func (s *settings) addTo(f *pflag.FlagSet) {
 	f.StringArrayVar(&s.listen, "listen", nil, "an `ADDR` to accept clients at; may be repeated, and replaces the file's listeners")
 	f.StringArrayVar(&s.backend, "backend", nil, "the `HOST:PORT` of a daemon, or unix:/path; may be repeated, and replaces the file's routes and clusters")
 	f.StringArrayVar(&s.consulService, "consul-service", nil, "the `NAME` of a service in Consul whose instances are daemons; may be repeated and combined with --backend, and replaces the file's routes and clusters")
+	f.StringArrayVar(&s.nameserver, "nameserver", nil, "an `ADDR` to be a name server at, usually :9090; may be repeated, and replaces those of the file")
+	f.StringVar(&s.topics, "topics", "", "the id of the `OBJECT` at which listeners register for topics, in place of the dispatcher of Pyro's example blob-dispatch")
+	f.StringVar(&s.advertise, "advertise", "", "the `HOST:PORT`, or either, at which clients reach all listeners from outside; the host is also the name server's")
+	f.StringVar(&s.stateDir, "state-dir", "", "the `DIR` for names, topics and ports, so that they survive a restart; where Consul is used, they are in it")
 	f.StringVar(&s.consul, "consul", "", "the `ADDR` of Consul, also with http:// or https:// in front (default 127.0.0.1:8500)")
 	f.StringVar(&s.mode, "mode", "", "the `MODE` of all routes: session, a connection for each client, or call, one for each call (default session)")
 	f.StringVar(&s.timeout, "timeout", "", "the `DURATION` that a call may take, on all routes, as Pyro's COMMTIMEOUT; 0s for no limit (default 0s, or PYRO_COMMTIMEOUT)")
@@ -140,7 +147,10 @@ func (s *settings) apply(cmd *cobra.Command, c *config.Config) error {
 		return value
 	}
 	if err := c.ApplyQuick(config.Quick{
-		Listen: s.listen, Backend: s.backend, ConsulService: s.consulService,
+		Listen: s.listen, Backend: s.backend, ConsulService: s.consulService, NameServer: s.nameserver,
+		Advertise:      given("advertise", &s.advertise),
+		Topics:         given("topics", &s.topics),
+		StateDir:       given("state-dir", &s.stateDir),
 		Consul:         given("consul", &s.consul),
 		Mode:           given("mode", &s.mode),
 		Timeout:        given("timeout", &s.timeout),
@@ -233,17 +243,26 @@ func (s *settings) renameSources(problems config.Problems) {
 // enough says what is lacking where neither a file nor the short form tells
 // what to do.
 func (s *settings) enough() error {
+	calls := "" // the flag that says where calls go
+	switch {
+	case len(s.backend) > 0:
+		calls = "--backend"
+	case len(s.consulService) > 0:
+		calls = "--consul-service"
+	case len(s.nameserver) > 0:
+		calls = "--nameserver"
+	case s.topics != "":
+		calls = "--topics"
+	}
 	switch {
 	case s.config != "":
 		return nil
-	case len(s.listen) == 0 && len(s.backend) == 0 && len(s.consulService) == 0:
-		return usagef("nothing to do: give --config FILE, or --listen ADDR and --backend HOST:PORT or --consul-service NAME")
-	case len(s.backend) == 0 && len(s.consulService) == 0:
-		return usagef("--listen alone does not say where calls go: give --backend HOST:PORT or --consul-service NAME too, or --config FILE")
-	case len(s.listen) == 0 && len(s.backend) == 0:
-		return usagef("--consul-service alone does not say where clients connect: give --listen ADDR too, or --config FILE")
+	case len(s.listen) == 0 && calls == "":
+		return usagef("nothing to do: give --config FILE, or --listen ADDR and --backend HOST:PORT, --consul-service NAME, --nameserver ADDR or --topics OBJECT")
+	case calls == "":
+		return usagef("--listen alone does not say where calls go: give --backend HOST:PORT, --consul-service NAME, --nameserver ADDR or --topics OBJECT too, or --config FILE")
 	case len(s.listen) == 0:
-		return usagef("--backend alone does not say where clients connect: give --listen ADDR too, or --config FILE")
+		return usagef("%s alone does not say where clients connect: give --listen ADDR too, or --config FILE", calls)
 	}
 	return nil
 }
