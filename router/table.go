@@ -43,7 +43,11 @@ type Route struct {
 	// place of a daemon's answer. Its calls must take routes of their own.
 	Answer *Members
 
-	welcomes *welcomes // made by NewTable
+	// Pick, where it is not nil, chooses the route of clients that this one matches, a
+	// prepared one; nil: the routes behind this one.
+	Pick func(q *Request) *Route
+
+	welcomes *welcomes // made by Prepare
 
 	// The rest is for mode call.
 
@@ -108,12 +112,22 @@ type Table struct {
 	calls  []*Route // of calls
 }
 
+// TakesAll reports whether the route matches every client.
+func (r *Route) TakesAll() bool {
+	return len(r.Listeners)+len(r.Objects)+len(r.Dialects)+len(r.Serializers)+len(r.Sources) == 0
+}
+
+// Prepare makes a route ready for use, before its first. NewTable does so with its own.
+func (r *Route) Prepare() {
+	if r.welcomes == nil {
+		r.welcomes = new(welcomes)
+	}
+}
+
 // NewTable makes a table of routes, which the caller no longer changes.
 func NewTable(routes []*Route) *Table {
 	for _, r := range routes {
-		if r.welcomes == nil {
-			r.welcomes = new(welcomes)
-		}
+		r.Prepare()
 	}
 	t := new(Table)
 	for _, r := range routes {
@@ -140,8 +154,14 @@ func (t *Table) FindCall(q *Request, h *wire.Head, annotations []byte, b *blob.C
 // Find returns the first route of clients that matches, nil where none does.
 func (t *Table) Find(q *Request) *Route {
 	for _, r := range t.routes {
-		if r.matches(q) {
+		switch {
+		case !r.matches(q):
+		case r.Pick == nil:
 			return r
+		default:
+			if picked := r.Pick(q); picked != nil {
+				return picked
+			}
 		}
 	}
 	return nil
