@@ -13,11 +13,12 @@ import (
 	"github.com/pyro-dispatch/pyro-dispatch/backend"
 )
 
-// Handler serves /api/ for the clusters that there are when it is asked, and calls. The page
+// Handler serves /api/ for the clusters that there are when it is asked, calls, and the
+// endpoints that are exposed then (nil: none are). The page
 // of another server cannot change anything by way of a browser, which may reach
 // what that page's author does not. There is no other protection.
-func Handler(clusters func() []*backend.Cluster, calls Calls) http.Handler {
-	a := &api{clusters: clusters, graph: calls}
+func Handler(clusters func() []*backend.Cluster, calls Calls, exposed func() []Exposed) http.Handler {
+	a := &api{clusters: clusters, graph: calls, exposed: exposed}
 	mux := http.NewServeMux()
 	mux.HandleFunc("/api/", a.noPath)
 	for _, p := range a.paths() {
@@ -32,6 +33,7 @@ func Handler(clusters func() []*backend.Cluster, calls Calls) http.Handler {
 type api struct {
 	clusters func() []*backend.Cluster
 	graph    Calls
+	exposed  func() []Exposed
 }
 
 // path is something that can be asked for.
@@ -45,6 +47,7 @@ func (a *api) paths() []path {
 	return []path{
 		{"GET", "/api/calls", a.calls},
 		{"GET", "/api/clusters", a.all},
+		{"GET", "/api/exposed", a.exposedPorts},
 		{"GET", cluster, a.one(func(*backend.Cluster) {})},
 		{"POST", cluster + "/pause", a.one((*backend.Cluster).Pause)},
 		{"POST", cluster + "/resume", a.one((*backend.Cluster).Resume)},

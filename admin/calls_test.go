@@ -17,7 +17,7 @@ import (
 func TestCalls(t *testing.T) {
 	g := inflight.New(10)
 	epoch := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
-	handler := admin.Handler(func() []*backend.Cluster { return nil }, admin.Calls{Graph: g, Time: epoch.Add})
+	handler := admin.Handler(func() []*backend.Cluster { return nil }, admin.Calls{Graph: g, Time: epoch.Add}, nil)
 	s := server{handler}
 	ask := func() (got map[string]any) {
 		t.Helper()

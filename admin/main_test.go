@@ -67,7 +67,7 @@ type server struct{ http.Handler }
 
 func newServer(clusters ...*backend.Cluster) server {
 	mux := http.NewServeMux()
-	mux.Handle("/api/", admin.Handler(func() []*backend.Cluster { return clusters }, admin.Calls{}))
+	mux.Handle("/api/", admin.Handler(func() []*backend.Cluster { return clusters }, admin.Calls{}, nil))
 	return server{mux}
 }
 

@@ -27,6 +27,7 @@ type SourceKind string
 const (
 	SourceDNS          SourceKind = "dns"          // A cluster's DNS name.
 	SourceConsul       SourceKind = "consul"       // A cluster's services in Consul.
+	SourceNames        SourceKind = "name_server"  // The names of a Pyro name server that are a cluster's.
 	SourceCatalog      SourceKind = "catalog"      // All services in Consul with the tag of consul.discover; of no cluster.
 	SourceRegistration SourceKind = "registration" // The dispatcher's own entry in Consul; of no cluster.
 )

@@ -49,6 +49,7 @@ func assemble(cfg *config.Config, f *fleet, set *metrics.Set, log *zap.Logger) r
 					Annotations:     int64(cfg.Limits.MaxRequestAnnotations),
 					Handshake:       int64(cfg.Limits.MaxHandshake),
 					StoreAndForward: int64(cfg.Limits.StoreAndForward),
+					Delivery:        deliverable(cfg),
 				},
 				DefaultDialect: wire.Dialect(l.DefaultDialect),
 				HandshakeTime:  l.HandshakeTimeout,
@@ -62,6 +63,12 @@ func assemble(cfg *config.Config, f *fleet, set *metrics.Set, log *zap.Logger) r
 		})
 	}
 	return c
+}
+
+// deliverable is the largest request that takes a route of its own, and so is kept: it
+// must fit into what is left of the buffer memory beside CONNECTs.
+func deliverable(cfg *config.Config) int64 {
+	return min(int64(cfg.Limits.FanoutMemory), int64(cfg.Limits.BufferMemory)/4)
 }
 
 // manyFiles stands for no limit that matters.

@@ -115,6 +115,17 @@ func (c *catalog) found(ctx context.Context, services []discovery.Service) {
 		all = append(all, d)
 	}
 	c.publish(all)
+	if told := c.fleet.services; told != nil {
+		objects := make(map[string]string)
+		for _, d := range all {
+			for _, o := range d.service.Objects {
+				if id, ok := config.Pattern(o).Exact(); ok {
+					objects[d.name] = id
+				}
+			}
+		}
+		told(objects)
+	}
 	for name, d := range c.known {
 		if !there[name] {
 			c.vanished(d)
@@ -127,7 +138,7 @@ func (c *catalog) found(ctx context.Context, services []discovery.Service) {
 // come first. A service whose instances speak both dialects declares one of them;
 // so the routes without a dialect follow.
 func (c *catalog) publish(all []*discovered) {
-	routes := slices.Clone(c.fleet.configured)
+	var routes []*router.Route
 	for _, d := range all {
 		if d.own != nil {
 			routes = append(routes, d.own)
@@ -140,7 +151,10 @@ func (c *catalog) publish(all []*discovered) {
 			routes = append(routes, d.route)
 		}
 	}
-	c.fleet.table.Store(router.NewTable(routes))
+	c.fleet.parts.Lock()
+	c.fleet.parts.catalog = routes
+	c.fleet.parts.Unlock()
+	c.fleet.publish()
 }
 
 // make makes the routes of a service, where it has none or is no longer the

@@ -1,8 +1,10 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"io"
 	"net"
 	"slices"
 	"sync"
@@ -31,7 +33,17 @@ type fleet struct {
 
 	configured []*router.Route
 	table      atomic.Pointer[router.Table]
-	catalog    *catalog // nil: no zero config
+	catalog    *catalog                        // nil: no zero config
+	board      *board                          // nil: no topics
+	services   func(objects map[string]string) // is told of those with an exact object, by name; nil: nobody is
+	closers    []io.Closer
+
+	// What the table is made of besides.
+	parts struct {
+		sync.Mutex
+		named   *router.Route   // of names; nil: none
+		catalog []*router.Route // of what Consul's catalogue tells of
+	}
 
 	mu       sync.Mutex
 	clusters []*backend.Cluster
@@ -60,19 +72,56 @@ func newFleet(cfg *config.Config, set *metrics.Set, log *zap.Logger) (*fleet, er
 	}
 	for i := range cfg.Routes {
 		r := &cfg.Routes[i]
-		at := slices.IndexFunc(cfg.Clusters, func(c config.Cluster) bool { return c.Name == r.Cluster })
-		route, err := f.newRoute(r, &cfg.Clusters[at], byName[r.Cluster])
+		cc := new(config.Cluster) // of an answer without one
+		if at := slices.IndexFunc(cfg.Clusters, func(c config.Cluster) bool { return c.Name == r.Cluster }); at >= 0 {
+			cc = &cfg.Clusters[at]
+		}
+		route, err := f.newRoute(r, cc, byName[r.Cluster])
 		if err != nil {
 			return nil, err
 		}
 		f.configured = append(f.configured, route)
 	}
-	f.table.Store(router.NewTable(f.configured))
+	if cfg.Topics.Enabled() {
+		board, err := newBoard(f)
+		if err != nil {
+			return nil, fmt.Errorf("topics: %w", err)
+		}
+		f.board = board
+		f.clusters = append(f.clusters, board.listeners, board.own)
+	}
+	f.publish()
 	if cfg.Consul.Discover.Tag != "" {
 		f.catalog = newCatalog(f, cfg)
 	}
 	return f, nil
 }
+
+// publish makes the table of routes. Those of the configuration come before what is
+// found out, but not one at their end that takes everybody: there would be no point in
+// anything behind it.
+func (f *fleet) publish() {
+	f.parts.Lock()
+	defer f.parts.Unlock()
+	var routes []*router.Route
+	if f.board != nil {
+		routes = append(routes, f.board.routes...)
+	}
+	before, rest := f.configured, []*router.Route(nil)
+	if n := len(before) - 1; n >= 0 && before[n].Call == nil && before[n].TakesAll() {
+		before, rest = before[:n], before[n:]
+	}
+	routes = append(routes, before...)
+	if f.parts.named != nil {
+		routes = append(routes, f.parts.named)
+	}
+	routes = append(append(routes, f.parts.catalog...), rest...)
+	f.table.Store(router.NewTable(routes))
+}
+
+// onServices has told called with the objects of Consul's services, by the services'
+// names, at each change. It is for before run.
+func (f *fleet) onServices(told func(objects map[string]string)) { f.services = told }
 
 // all gives the clusters that there are now.
 func (f *fleet) all() []*backend.Cluster {
@@ -98,12 +147,20 @@ func (f *fleet) remove(c *backend.Cluster) {
 func (f *fleet) run(ctx context.Context) {
 	var running sync.WaitGroup
 	for _, c := range f.all() {
-		running.Go(func() { c.Run(ctx) })
+		if f.board == nil || c != f.board.listeners && c != f.board.own {
+			running.Go(func() { c.Run(ctx) })
+		}
+	}
+	if f.board != nil {
+		running.Go(func() { f.board.run(ctx) })
 	}
 	if f.catalog != nil {
 		running.Go(func() { f.catalog.run(ctx) })
 	}
 	running.Wait()
+	if err := f.closeStores(); err != nil {
+		f.log.Error("state not closed", zap.Error(err))
+	}
 	if f.consul != nil {
 		f.consul.Close()
 	}
@@ -129,6 +186,13 @@ func (f *fleet) sources(c *config.Cluster) ([]backend.Source, error) {
 			Log: f.log, Events: f.events(c.Name, metrics.SourceConsul),
 		})
 		sources = append(sources, inDialect{consul, wire.Dialect(c.Dialect)})
+	}
+	if c.NameServer.Address.Address != "" {
+		ns, err := f.nameSource(c)
+		if err != nil {
+			return nil, err
+		}
+		sources = append(sources, ns)
 	}
 	return sources, nil
 }
@@ -201,6 +265,7 @@ func (f *fleet) clusterConfig(c *config.Cluster, bounds config.Bounds, sources [
 			Address: backend.Address{Network: e.Address.Network, Addr: e.Address.Address},
 			Dialect: wire.Dialect(e.Dialect),
 			Weight:  e.Weight,
+			Object:  cmp.Or(e.Object, c.Object),
 		})
 	}
 	return bc
@@ -243,6 +308,18 @@ func (f *fleet) newRoute(r *config.Route, c *config.Cluster, cluster *backend.Cl
 	}
 	if r.Mode == config.ModeCall {
 		route.Mode = router.ModeCall
+	}
+	if len(r.Answer.Methods) > 0 {
+		route.Answer = &router.Members{Methods: r.Answer.Methods, Oneway: r.Answer.Oneway}
+	}
+	var err error
+	if route.Call, err = callMatchOf(&r.Match); err != nil {
+		return nil, fmt.Errorf("route %s: %w", r.Name, err)
+	}
+	if route.Call != nil {
+		if route.Deliver, err = deliverOf(r, c); err != nil {
+			return nil, fmt.Errorf("route %s: %w", r.Name, err)
+		}
 	}
 	for _, p := range r.Match.Object {
 		g, err := router.CompileGlob(string(p))

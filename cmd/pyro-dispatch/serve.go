@@ -48,13 +48,19 @@ func serve(ctx context.Context, cfg *config.Config, log *zap.Logger, version str
 	serverConfig.Graph = inflight.New(maxTracked, ownAddresses()...)
 	set.Tracked(maxTracked, serverConfig.Graph.Len, serverConfig.Graph.Untracked)
 	server := relay.NewServer(serverConfig)
+	public, err := newPublic(fleet, server, serverConfig.Listeners, opened)
+	if err != nil {
+		closeAll(opened)
+		return err
+	}
 	calls := admin.Calls{Graph: serverConfig.Graph, Time: server.Time}
 
 	var ready readiness
 	var adminAt net.Addr
 	if !cfg.Admin.Address.IsZero() {
-		adminServer, at, err := startAdmin(cfg.Admin.Address, set, fleet, calls, &ready, log)
+		adminServer, at, err := startAdmin(cfg.Admin.Address, set, fleet, calls, public.exposed, &ready, log)
 		if err != nil {
+			public.close()
 			closeAll(opened)
 			return err
 		}
@@ -75,6 +81,7 @@ func serve(ctx context.Context, cfg *config.Config, log *zap.Logger, version str
 	defer running.Wait()
 	defer end()
 	running.Go(func() { fleet.run(background) })
+	running.Go(func() { public.run(background) })
 	registration := fleet.newRegistration(cfg, opened, adminAt, version)
 	if registration != nil {
 		running.Go(func() { registration.Run(background) })
@@ -105,13 +112,13 @@ func serve(ctx context.Context, cfg *config.Config, log *zap.Logger, version str
 	return nil
 }
 
-func startAdmin(at config.Address, set *metrics.Set, f *fleet, calls admin.Calls, ready *readiness, log *zap.Logger) (*metrics.Admin, net.Addr, error) {
+func startAdmin(at config.Address, set *metrics.Set, f *fleet, calls admin.Calls, exposed func() []admin.Exposed, ready *readiness, log *zap.Logger) (*metrics.Admin, net.Addr, error) {
 	ln, err := listen(at)
 	if err != nil {
 		return nil, nil, fmt.Errorf("admin server: %w (--admin sets its address, --admin= turns it off)", err)
 	}
 	log.Info("admin server listening", zap.Stringer("address", ln.Addr()))
-	return metrics.StartAdmin(ln, set, ready.get, admin.Handler(f.all, calls)), ln.Addr(), nil
+	return metrics.StartAdmin(ln, set, ready.get, admin.Handler(f.all, calls, exposed)), ln.Addr(), nil
 }
 
 func shutdownAdmin(a *metrics.Admin) {

@@ -1,0 +1,200 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"net"
+	"net/netip"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/pyro-dispatch/pyro-dispatch/admin"
+	"github.com/pyro-dispatch/pyro-dispatch/backend"
+	"github.com/pyro-dispatch/pyro-dispatch/config"
+	"github.com/pyro-dispatch/pyro-dispatch/expose"
+	"github.com/pyro-dispatch/pyro-dispatch/names"
+	"github.com/pyro-dispatch/pyro-dispatch/relay"
+	"github.com/pyro-dispatch/pyro-dispatch/router"
+	"github.com/pyro-dispatch/pyro-dispatch/store"
+)
+
+// exposure gives each endpoint of a cluster a port of its own, which stays the same.
+type exposure struct {
+	cfg     *config.Cluster
+	cluster *backend.Cluster
+	ports   *namePorts
+	host    string // for the daemons to publish
+	routeTo func(backend.Address) (*router.Route, error)
+	routes  map[string]*router.Route // by endpoint
+}
+
+// newExposures makes those that the configuration asks for. listeners are the ones that
+// clients are accepted at otherwise.
+func newExposures(f *fleet, kept store.Store, server *relay.Server, listeners []relay.ListenerConfig) (all []*exposure, err error) {
+	for i := range f.cfg.Clusters {
+		c := &f.cfg.Clusters[i]
+		if c.Expose != config.ExposePerEndpoint {
+			continue
+		}
+		at := slices.IndexFunc(f.clusters, func(cluster *backend.Cluster) bool { return cluster.Name() == c.Name })
+		through := f.cfg.ExposeThrough(c)
+		like, err := listenerLike(listeners, through, "expose:"+c.Name, f)
+		if err != nil {
+			return nil, err
+		}
+		ports, err := expose.New(expose.Config{
+			Store: store.Prefixed(kept, "endpoints/"+c.Name+"/"), First: c.Ports.First, Last: c.Ports.Last, Log: f.log,
+		})
+		if err != nil {
+			return nil, err
+		}
+		host := f.cfg.ExposeHost(c)
+		e := &exposure{
+			cfg: c, cluster: f.clusters[at], host: publicHost(through, host), routes: make(map[string]*router.Route),
+			ports: newNamePorts(ports, host, server, like, f.log),
+		}
+		e.routeTo = func(a backend.Address) (*router.Route, error) {
+			r := config.DefaultRoute()
+			r.Name, r.Cluster = "expose:"+c.Name, c.Name
+			route, err := f.newRoute(&r, c, e.cluster)
+			if err == nil {
+				route.Only = a
+			}
+			return route, err
+		}
+		all = append(all, e)
+	}
+	return all, nil
+}
+
+// listenerLike is how a port of its own is listened at: as at the listener through,
+// under another name.
+func listenerLike(listeners []relay.ListenerConfig, through *config.Listener, name string, f *fleet) (relay.ListenerConfig, error) {
+	like := listeners[0]
+	for _, l := range listeners {
+		if through != nil && l.Env.Listener == through.Name {
+			like = l
+		}
+	}
+	like.Env.Listener = name
+	like.Env.Metrics = f.set.Listener(name)
+	return like, nil
+}
+
+// publicHost is what daemons publish: the advertised host, the one that is listened at,
+// or an address of this machine.
+func publicHost(l *config.Listener, host string) string {
+	if l != nil && l.Advertise.Host != "" {
+		return l.Advertise.Host
+	}
+	if ip, err := netip.ParseAddr(host); host != "" && (err != nil || !ip.IsUnspecified()) {
+		return host
+	}
+	for _, a := range ownAddresses() {
+		if !a.IsLoopback() && !a.IsLinkLocalUnicast() {
+			return a.String()
+		}
+	}
+	return "127.0.0.1"
+}
+
+// lookForEndpoints is how often a cluster is asked for its endpoints.
+const lookForEndpoints = time.Second
+
+// run keeps the ports until ctx ends.
+func (e *exposure) run(ctx context.Context) {
+	var running sync.WaitGroup
+	running.Go(func() { e.ports.run(ctx) })
+	defer running.Wait()
+	ticker := time.NewTicker(lookForEndpoints)
+	defer ticker.Stop()
+	var last []string
+	for {
+		var now []string
+		for _, s := range e.cluster.Status().Endpoints {
+			if s.State != "removed" {
+				now = append(now, s.Address)
+			}
+		}
+		if !slices.Equal(now, last) {
+			last = now
+			e.want(now)
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+		}
+	}
+}
+
+// want has ports opened for the endpoints.
+func (e *exposure) want(endpoints []string) {
+	routes := make(map[string]*router.Route, len(endpoints))
+	for _, endpoint := range endpoints {
+		r := e.routes[endpoint]
+		if r == nil {
+			a := backend.Address{Network: "tcp", Addr: endpoint}
+			if path, ok := strings.CutPrefix(endpoint, "unix:"); ok {
+				a = backend.Address{Network: "unix", Addr: path}
+			}
+			var err error
+			if r, err = e.routeTo(a); err != nil {
+				continue // the cluster's own routes were made of the same
+			}
+		}
+		routes[endpoint] = r
+	}
+	e.routes = routes
+	e.ports.want(routes)
+}
+
+// list tells the endpoints and their ports.
+func (e *exposure) list() (all []admin.Exposed) {
+	for endpoint, port := range e.ports.all() {
+		host := e.host
+		if strings.Contains(host, ":") {
+			host = "[" + host + "]"
+		}
+		all = append(all, admin.Exposed{
+			Cluster: e.cfg.Name, Endpoint: endpoint, NATHost: host, NATPort: port,
+			Set: expose.Advice(e.host, expose.Mapped{Key: endpoint, Port: port}),
+		})
+	}
+	slices.SortFunc(all, func(a, b admin.Exposed) int { return cmp.Compare(a.Endpoint, b.Endpoint) })
+	return all
+}
+
+// isOurs makes a test for addresses of ours, where calls come in.
+func isOurs(cfg *config.Config, opened []net.Listener, exposures []*exposure) func(host string, port int) bool {
+	hosts := make(map[string]bool)
+	for _, a := range ownAddresses() {
+		hosts[a.String()] = true
+	}
+	for _, h := range []string{"localhost", "127.0.0.1", "::1"} {
+		hosts[h] = true
+	}
+	ports := make(map[int]bool)
+	advertised := make(map[names.Advertise]bool)
+	for i, ln := range opened {
+		if at, ok := ln.Addr().(*net.TCPAddr); ok {
+			ports[at.Port] = true
+			if a := cfg.Listeners[i].Advertise; !a.IsZero() {
+				advertised[names.Advertise{Host: a.Host, Port: cmp.Or(a.Port, at.Port)}] = true
+			}
+		}
+	}
+	return func(host string, port int) bool {
+		if advertised[names.Advertise{Host: host, Port: port}] || hosts[host] && ports[port] {
+			return true
+		}
+		for _, e := range exposures {
+			if e.cfg.Ports.Contains(port) && (host == e.host || hosts[host]) {
+				return true
+			}
+		}
+		return false
+	}
+}

@@ -1,0 +1,45 @@
+package main
+
+import (
+	"context"
+	"net"
+	"net/netip"
+
+	"github.com/pyro-dispatch/pyro-dispatch/backend"
+	"github.com/pyro-dispatch/pyro-dispatch/control"
+)
+
+// inside dials a daemon in this process, which serves our own objects: to the rest of
+// the dispatcher it is an endpoint like others.
+type inside struct {
+	ctx    context.Context // of the daemon's connections
+	daemon *control.Daemon
+	name   string // of the listener, for the daemon's objects and logs
+}
+
+// insideAddress is where the dispatcher's own daemon seems to be.
+var insideAddress = backend.Address{Network: "inside", Addr: "pyro-dispatch"}
+
+// DialContext is backend.Dialer's. The daemon is told the address of the client that
+// the connection is for.
+func (d *inside) DialContext(ctx context.Context, _, _ string) (net.Conn, error) {
+	ours, theirs, err := connectedPair()
+	if err != nil {
+		return nil, err
+	}
+	go d.daemon.ServeConn(d.ctx, fromClient{theirs, backend.ClientOf(ctx)}, d.name)
+	return ours, nil
+}
+
+// fromClient is a connection that says it comes from a client.
+type fromClient struct {
+	net.Conn
+	client netip.Addr
+}
+
+func (c fromClient) RemoteAddr() net.Addr {
+	if !c.client.IsValid() {
+		return c.Conn.RemoteAddr()
+	}
+	return net.TCPAddrFromAddrPort(netip.AddrPortFrom(c.client, 0))
+}
