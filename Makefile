@@ -15,7 +15,7 @@ RACE := $(shell CC=$$($(GO) env CC); command -v "$${CC:-cc}" >/dev/null 2>&1 && 
 .PHONY: help build demo test lint fuzz bench docs clean
 
 help: ## show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 build: $(BIN) ## build bin/pyro-dispatch
 
@@ -51,6 +51,11 @@ fuzz: ## fuzz every target for FUZZTIME (5s), from its seeds
 bench: ## measure beside the direct connection and HAProxy, write docs/benchmarks.md
 	@mkdir -p bench-results
 	$(GO) run ./bench -o docs/benchmarks.md -json bench-results/latest.json
+
+bench-blobs: ## measure blob dispatch beside Pyro's example, into docs/benchmarks.md
+	@mkdir -p bench-results
+	$(GO) run ./bench blobs -o docs/benchmarks.md -json bench-results/blobs.json
+.PHONY: bench-blobs
 
 docs: ## write the generated reference pages anew
 	$(GO) test ./config ./cmd/pyro-dispatch ./metrics ./admin ./deploy/helm -run 'Reference|Docs|Doc' -update

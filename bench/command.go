@@ -92,7 +92,7 @@ func compareCommand(ctx context.Context, args []string) error {
 	if err := r.tables(os.Stdout); err != nil {
 		return err
 	}
-	return errors.Join(writeFile(*page, r.page), writeFile(*jsonFile, r.json))
+	return errors.Join(writeFile(*page, keepBlobs(*page, r.page)), writeFile(*jsonFile, r.json))
 }
 
 // choose returns the items named in a comma-separated list, in their own order; all for an empty list.

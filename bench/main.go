@@ -7,6 +7,7 @@
 //	go run ./bench -quick                   the same in miniature: does everything run?
 //	go run ./bench -o docs/benchmarks.md    also write the page with its conditions
 //	go run ./bench -contenders dispatch,haproxy2 -scenarios small-16,huge
+//	go run ./bench blobs -o docs/benchmarks.md   blob dispatch beside Pyro's example, about ten minutes
 //
 // One machine runs everything over loopback: a stand-in daemon, a load
 // generator and the contenders, each a process of its own. Two of those
@@ -15,6 +16,7 @@
 //	bench daemon    answers CONNECT and INVOKE as fast as it can
 //	bench load      calls in closed loops and prints its figures as JSON
 //	bench hold      opens sessions, makes one call on each and keeps them open
+//	bench blob-load, blob-listen   the same for blobs: clients, and listeners of topics
 //
 // Figures of one moment are not comparable with those of another on a machine
 // that is shared or changes its clock, so contenders take turns of a few
@@ -23,7 +25,7 @@
 // It is not for testing correctness (the tests do that), nor for absolute
 // figures of a production setup: daemon and load share the cores with the proxy.
 // It speaks protocol 502 with its own few lines instead of package wire, so that a
-// mistake there cannot hide itself. It needs Linux for its CPU and memory figures.
+// mistake there cannot hide itself (for blobs 48 as well). It needs Linux for its CPU and memory figures.
 package main
 
 import (
@@ -59,6 +61,12 @@ func run(ctx context.Context, args []string) error {
 			return loadCommand(ctx, args[1:])
 		case "hold":
 			return holdCommand(ctx, args[1:])
+		case "blobs":
+			return blobsCommand(ctx, args[1:])
+		case "blob-listen":
+			return blobListenCommand(ctx, args[1:])
+		case "blob-load":
+			return blobLoadCommand(ctx, args[1:])
 		}
 	}
 	return compareCommand(ctx, args)
