@@ -80,13 +80,14 @@ func (l *blobListener) serve(ctx context.Context, log io.Writer) error {
 			defer conn.Close()
 			defer context.AfterFunc(ctx, func() { conn.Close() })()
 			err := l.session(conn)
-			if err != nil && ctx.Err() == nil && !errors.Is(err, io.EOF) && !errors.Is(err, syscall.ECONNRESET) {
+			if ctx.Err() == nil && !errors.Is(err, io.EOF) && !errors.Is(err, syscall.ECONNRESET) {
 				fmt.Fprintf(log, "%s: %s: %v\n", l.object, conn.RemoteAddr(), err)
 			}
 		})
 	}
 }
 
+// session returns when its connection ends, with an error always.
 func (l *blobListener) session(conn net.Conn) error {
 	in := newIncoming(conn)
 	out := make([]byte, 0, headSize+len(serpentNone))
