@@ -131,8 +131,8 @@ func (c *blobComparison) measure(ctx context.Context, dispatcher, python string,
 // blobKey names a contender's process for a protocol.
 func blobKey(contender string, p protocol) string { return contender + " " + p.String() }
 
-// start starts a contender for both protocols: pyro-dispatch is one process for both. What stop
-// ends is what was started, after an error too.
+// start starts a contender, a process for each protocol: pyro-dispatch could be one for both, but
+// the example cannot. What stop ends is what was started, after an error too.
 func (c *blobComparison) start(ctx context.Context, name, dir, dispatcher, python string) (stop func(), err error) {
 	c.running[name] = map[protocol]blobDispatcher{}
 	stop = func() {}
@@ -142,12 +142,16 @@ func (c *blobComparison) start(ctx context.Context, name, dir, dispatcher, pytho
 				return stop, err
 			}
 		}
-		d, err := startOurs(ctx, dispatcher)
-		if err != nil {
-			return stop, err
+		for _, p := range []protocol{pyro4, pyro5} {
+			d, err := startOurs(ctx, dispatcher, p)
+			if err != nil {
+				return stop, err
+			}
+			before := stop
+			stop = func() { d.child.stop(); before() }
+			c.running[name][p] = d
 		}
-		c.running[name][pyro4], c.running[name][pyro5] = d, d
-		return d.child.stop, nil
+		return stop, nil
 	}
 	if python == "" {
 		if python, err = findPython(ctx); err != nil {
@@ -172,7 +176,7 @@ func (c *blobComparison) start(ctx context.Context, name, dir, dispatcher, pytho
 
 // startOurs starts pyro-dispatch as the short form has it, but for the name server,
 // which takes no part in blobs, and logs that nobody reads.
-func startOurs(ctx context.Context, dispatcher string) (blobDispatcher, error) {
+func startOurs(ctx context.Context, dispatcher string, p protocol) (blobDispatcher, error) {
 	addr, err := freeAddr()
 	if err != nil {
 		return blobDispatcher{}, err
@@ -183,7 +187,7 @@ func startOurs(ctx context.Context, dispatcher string) (blobDispatcher, error) {
 		return d, err
 	}
 	err = d.child.await(ctx, func(ctx context.Context) error {
-		_, err := callOnce(ctx, addr, pyro5, registryName, "topics")
+		_, err := callOnce(ctx, addr, p, registryName, "topics")
 		return err
 	})
 	if err != nil {

@@ -196,8 +196,7 @@ func (r blobReport) writeMemory(b *strings.Builder) {
 			writeRow(b, []string{label, showMiB(r.Idle[key]), showMiB(highest[0]), showMiB(highest[r.Conditions.Rounds-1]), showMiB(last)})
 		}
 	}
-	row("pyro-dispatch, both protocols", blobKey(blobOurs, pyro5), func(s blobSample) bool { return s.Contender == blobOurs })
-	for _, c := range blobContenders[1:] {
+	for _, c := range blobContenders {
 		for _, p := range []protocol{pyro4, pyro5} {
 			row(c.label+", "+p.String(), blobKey(c.name, p), func(s blobSample) bool { return s.Contender == c.name && s.Protocol == p })
 		}
