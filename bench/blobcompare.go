@@ -207,7 +207,7 @@ func (c *blobComparison) turn(ctx context.Context, name string, s blobScenario) 
 	}
 	received, err := onceEach(ledgers, s.Listeners, r.Sent)
 	if err != nil {
-		return blobSample{}, fmt.Errorf("%w: %w", errTurn, err)
+		return blobSample{}, fmt.Errorf("%w: %w\n%s", errTurn, err, c.listeners.stderr.String())
 	}
 	resident, err := residentBytes(d.child.pid())
 	return blobSample{
