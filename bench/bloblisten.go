@@ -100,7 +100,9 @@ func (l *blobListener) session(conn net.Conn) error {
 		switch {
 		case h.kind == msgConnect && h.serializer == serializerSerpent:
 			if !bytes.Contains(data, []byte(l.object)) {
-				return fmt.Errorf("a CONNECT for another object: %q", data)
+				// As both libraries have it. A dispatcher may ask like that whether a daemon is there.
+				_, err := conn.Write(serpentMessage(h.protocol, msgConnectFail, 0, h.seq, "'unknown object'"))
+				return errors.Join(io.EOF, err)
 			}
 			reply = serpentMessage(h.protocol, msgConnectOK, h.flags&h.protocol.flagMeta(), h.seq,
 				`{'handshake':'hello','meta':{'methods':('`+blobMethod+`',),'oneway':(),'attrs':()}}`)
