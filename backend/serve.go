@@ -26,6 +26,10 @@ func (c *Cluster) serveFrom(e *Endpoint) {
 			switch {
 			case w.a.rest != nil:
 				c.serve(w, now) // where its oneway call may still run
+			case w.a.Only != (Address{}):
+				if e.Address == w.a.Only {
+					c.serve(w, now)
+				}
 			case w.a.home == e && s.homely(e), w.a.home == nil && s.suits(e):
 				if c.room(e, w.a, now) != nowhere {
 					c.grant(w, e, now)

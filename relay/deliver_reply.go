@@ -2,7 +2,6 @@ package relay
 
 import (
 	"errors"
-	"os"
 
 	"github.com/pyro-dispatch/pyro-dispatch/backend"
 	"github.com/pyro-dispatch/pyro-dispatch/metrics"
@@ -32,146 +31,121 @@ func (r *reader) unserve(l *leg) {
 	r.mu.Unlock()
 }
 
-// read takes what has come for the leg. It returns what is left to be done behind the
-// read, outside of the callback.
-func (l *leg) read(r *reader) {
+// read takes what r has read for the leg, and reports whether more is due.
+func (l *leg) read(r *reader) (due bool) {
 	k := &r.pump.buf
 	l.sending.Lock()
 	defer l.sending.Unlock()
 	l.mu.Lock()
-	if l.ended || l.lease == nil || l.early {
-		l.unasked = true
+	if l.ended || l.lease == nil || l.reader != r || l.early {
+		l.unasked = l.unasked || l.early && l.reader == r
 		l.mu.Unlock()
 		k.drop()
-		return
+		return true
 	}
 	for len(k.b) > 0 {
-		n, state := l.readSome(k.b)
-		switch state {
-		case replyShort:
+		n, done, err := l.readSome(k.b)
+		if errors.Is(err, wire.ErrShort) {
 			l.mu.Unlock()
-			k.consume(nil, n, router.MaxPong)
-			return
-		case replyBad:
-			l.mu.Unlock()
-			k.drop()
-			l.answered(r, backend.Garbled, router.LegResult{Err: router.ErrReply, Outcome: metrics.BackendProtocol})
-			return
-		case replyTooMuch:
-			l.mu.Unlock()
-			k.drop()
-			l.answered(r, backend.Spent, router.LegResult{Err: router.ErrMemory, Outcome: metrics.QueueFull})
-			return
-		case replyComplete:
-			l.unasked = len(k.b) > n
-			if !l.whole { // whoever is writing the request deals with it
-				l.early = true
-				l.mu.Unlock()
-				k.drop()
-				return
-			}
-			o, result := l.verdict()
-			l.mu.Unlock()
-			k.drop()
-			l.answered(r, o, result)
-			return
+			k.consume(nil, 0, router.MaxPong)
+			return true
 		}
-		k.consume(nil, n, 0)
+		if !done && err == nil {
+			k.consume(nil, n, 0)
+			continue
+		}
+		l.unasked = len(k.b) > n
+		o, result := l.verdict()
+		switch {
+		case err != nil:
+			o, result = failedReply(err)
+		case !l.whole: // whoever is writing the request deals with it
+			l.early = true
+			l.mu.Unlock()
+			k.drop()
+			return true
+		}
+		l.mu.Unlock()
+		k.drop()
+		l.answered(o, result)
+		return false
 	}
 	l.mu.Unlock()
+	return true
 }
 
-type replyState uint8
-
-const (
-	replyGoesOn replyState = iota
-	replyShort             // more is needed of what follows the bytes taken
-	replyComplete
-	replyBad
-	replyTooMuch // there is no memory for it
-)
-
-// readSome takes some of b, and says how far it came. The lock is held.
-func (l *leg) readSome(b []byte) (n int, state replyState) {
-	if l.reply == nil {
+// readSome takes n bytes of b. done: they are the last of the reply. The error is
+// wire.ErrShort where more must be there, or why there will be no reply. The lock is
+// held.
+func (l *leg) readSome(b []byte) (n int, done bool, err error) {
+	if l.replyHead.Type == 0 {
 		h, err := wire.ParseHead(b)
 		x := l.delivery
 		switch {
 		case errors.Is(err, wire.ErrShort):
-			return 0, replyShort
+			return 0, false, err
 		case err != nil:
-			return 0, replyBad
+			return 0, false, router.ErrReply
 		case h.Type == wire.Ping && h.Seq == router.PingSeq && l.lease.Pings > 0 && h.Len() <= router.MaxPong:
 			if int64(len(b)) < h.Len() {
-				return 0, replyShort
+				return 0, false, wire.ErrShort
 			}
 			l.lease.Pings--
-			return int(h.Len()), replyGoesOn
-		case h.Type != wire.Result || h.Seq != x.Seq() || h.BodyLen() > x.MaxReply():
-			return 0, replyBad
+			return int(h.Len()), false, nil
+		case !x.Replies(&h):
+			return 0, false, router.ErrReply
 		}
-		if h.Len() > moveSize && !x.charge.take(x.driver.listener.server.requests, int(h.Len())) {
-			return 0, replyTooMuch
+		wanted, err := x.Wants(&h)
+		if err == nil && wanted && h.Len() > moveSize && !x.charge.take(x.driver.listener.server.requests, int(h.Len())) {
+			err = router.ErrMemory
 		}
-		l.head = h
-		l.reply = make([]byte, 0, min(h.Len(), max(int64(len(b)), moveSize)))
+		if err != nil {
+			return 0, false, err
+		}
+		l.replyHead, l.left = h, h.Len()
+		if wanted {
+			l.reply = make([]byte, 0, min(h.Len(), max(int64(len(b)), moveSize)))
+		}
 	}
-	n = int(min(l.head.Len()-int64(len(l.reply)), int64(len(b))))
-	l.reply = append(l.reply, b[:n]...)
-	if int64(len(l.reply)) < l.head.Len() {
-		return n, replyGoesOn
+	n = int(min(l.left, int64(len(b))))
+	l.left -= int64(n)
+	if l.reply != nil {
+		l.reply = append(l.reply, b[:n]...)
 	}
-	return n, replyComplete
+	return n, l.left == 0, nil
+}
+
+// failedReply is how a leg ends whose reply cannot be taken because of err.
+func failedReply(err error) (backend.Outcome, router.LegResult) {
+	r := router.LegResult{Err: err}
+	switch {
+	case errors.Is(err, router.ErrMemory):
+		r.Outcome = metrics.QueueFull
+	case errors.Is(err, router.ErrTooLarge):
+		r.Outcome = metrics.TooLarge
+	default:
+		r.Outcome = metrics.BackendProtocol
+		return backend.Garbled, r
+	}
+	return backend.Spent, r // the daemon has done what it should
 }
 
 // verdict is what the lease was good for, and how the leg ends, where the reply is
-// complete.
+// complete. The lock is held.
 func (l *leg) verdict() (backend.Outcome, router.LegResult) {
-	r := router.LegResult{Reply: l.reply, Head: l.head, Outcome: metrics.Replied}
+	r := router.LegResult{Reply: l.reply, Head: l.replyHead, Outcome: metrics.Replied}
 	switch {
-	case l.head.Has(wire.ItemStream):
+	case l.replyHead.Has(wire.ItemStream):
 		return backend.Spent, router.LegResult{Err: router.ErrStream, Outcome: metrics.Undeliverable}
-	case l.head.Has(wire.Exception):
-		// Behind some exceptions a daemon closes the connection: see router/release.go.
+	case l.replyHead.Has(wire.Exception):
 		r.Outcome = metrics.Raised
-		if l.unasked {
-			return backend.Garbled, r
-		}
-		return backend.Doubtful, r
+	}
+	switch {
 	case l.unasked:
 		return backend.Garbled, r
+	case r.Outcome == metrics.Raised:
+		// Behind some exceptions a daemon closes the connection: see router/release.go.
+		return backend.Doubtful, r
 	}
 	return backend.Served, r
 }
-
-// answered ends the leg from within the reader: what follows for the client's session
-// is left to be done outside of the callback.
-func (l *leg) answered(r *reader, o backend.Outcome, result router.LegResult) {
-	first, decided := l.settle(o, result)
-	x := l.delivery
-	if decided {
-		d := x.driver
-		d.mu.Lock()
-		d.unparkLocked()
-		now := d.listener.server.now()
-		d.session.Delivered(now, x.Delivery)
-		r.pump.d, r.pump.todo = d, d.afterEvent(now)
-		d.mu.Unlock()
-	}
-	if first {
-		r.over = append(r.over, x)
-	}
-}
-
-// lost tells the leg that its connection has ended.
-func (l *leg) lost(err error) {
-	l.mu.Lock()
-	l.gone = err
-	begun := l.begun
-	l.mu.Unlock()
-	if begun { // otherwise whoever is about to write will find out
-		l.broken(err)
-	}
-}
-
-func isTimeout(err error) bool { return errors.Is(err, os.ErrDeadlineExceeded) }

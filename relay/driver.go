@@ -27,19 +27,20 @@ type driver struct {
 	session    *router.Session
 	leg        *link
 	legPort    router.Port
-	wanted     wantedLeg                      // the Acquire that no goroutine has taken up yet
-	cancel     context.CancelCauseFunc        // ends the Acquire in progress
-	running    int                            // goroutines
-	legging    bool                           // one of them is the leg's
-	deliveries map[*router.Delivery]*delivery // under way
-	ghost      *backend.Conn                  // what that reads to its end although the session has given it up
-	ended      chan struct{}                  // closed by Close; made by whoever must wait for it
-	over       bool                           // Close was asked for
-	resume     chan struct{}                  // holds a token where the client's bytes may be shown again
-	paused     bool                           // the client's goroutine waits for that
-	parking    bool                           // goroutines are asked to leave, or have left
-	away       goroutines                     // those that have left
-	ticket     int32                          // the session's in the lot
+	wanted     wantedLeg               // the Acquire that no goroutine has taken up yet
+	cancel     context.CancelCauseFunc // ends the Acquire in progress
+	running    int                     // goroutines
+	legging    bool                    // one of them is the leg's
+	deliveries []*delivery             // under way
+	answers    charges                 // for what the client is being told
+	ghost      *backend.Conn           // what that reads to its end although the session has given it up
+	ended      chan struct{}           // closed by Close; made by whoever must wait for it
+	over       bool                    // Close was asked for
+	resume     chan struct{}           // holds a token where the client's bytes may be shown again
+	paused     bool                    // the client's goroutine waits for that
+	parking    bool                    // goroutines are asked to leave, or have left
+	away       goroutines              // those that have left
+	ticket     int32                   // the session's in the lot
 
 	connect  charge              // for the CONNECT that the session holds
 	failed   []router.FailedCall // to be logged when the lock is free
@@ -128,6 +129,9 @@ func (d *driver) afterEvent(now time.Duration) todo {
 	d.setWheel(now)
 	if d.connect.bytes > 0 && d.session.Held() == 0 {
 		d.connect.settle()
+	}
+	if d.answers.any() && !d.session.Telling() {
+		d.answers.settle()
 	}
 	t := todo{actions: d.session.Actions(), failed: d.failed, timedOut: d.timedOut, circles: d.circles}
 	d.timedOut, d.circles = nil, nil
@@ -221,13 +225,6 @@ func (d *driver) perform(t todo) {
 	}
 }
 
-// deliveryOf gives what carries out rd, nil where all its legs have ended.
-func (d *driver) deliveryOf(rd *router.Delivery) *delivery {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	return d.deliveries[rd]
-}
-
 // tick is the wheel's call: the session's deadline has passed, or it has been
 // left alone for a while.
 func (d *driver) tick() {
@@ -247,6 +244,7 @@ func (d *driver) drain() {
 
 func (d *driver) abort() {
 	d.event(func(now time.Duration) { d.session.Abort(now) })
+	d.abortDeliveries()
 }
 
 // calling reports whether a call is under way, or waits for an endpoint.

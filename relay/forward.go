@@ -13,7 +13,7 @@ import (
 func (p *pump) forwardLocked(now time.Duration) {
 	d, to := p.d, p.taken.To
 	if rd := p.taken.Delivery; rd != nil {
-		d.deliverLocked(now, rd, p.buf.b[:p.taken.Forward])
+		d.deliverLocked(now, rd, p)
 		return
 	}
 	bytes := p.buf.b[:p.taken.Forward]

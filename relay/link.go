@@ -51,21 +51,6 @@ func (l *link) trySend(b []byte) (int, error) {
 	return l.sent, err
 }
 
-// trySendBoth is trySend of a and b, one behind the other.
-func (l *link) trySendBoth(a, b []byte) (int, error) {
-	if len(a)+len(b) <= readSize {
-		space := readPool.Get().(*[readSize]byte)
-		defer readPool.Put(space)
-		return l.trySend(append(append(space[:0], a...), b...))
-	}
-	n, err := l.trySend(a)
-	if err != nil || n < len(a) {
-		return n, err
-	}
-	m, err := l.trySend(b)
-	return n + m, err
-}
-
 // push writes b, waiting. Within limit, if that is not 0, the peer must take some of
 // it; otherwise the error is os.ErrDeadlineExceeded.
 func (l *link) push(b []byte, limit time.Duration) (n int, err error) {

@@ -96,21 +96,39 @@ func (c *charges) take(m *memory, n int) bool {
 		if !m.tryTake(n) {
 			return false
 		}
-		c.mu.Lock()
-		c.all = append(c.all, charge{m, n})
-		c.mu.Unlock()
+		c.add(charge{m, n})
 	}
 	return true
 }
 
-// settle gives everything back.
-func (c *charges) settle() {
+// add takes over charges.
+func (c *charges) add(more ...charge) {
+	c.mu.Lock()
+	c.all = append(c.all, more...)
+	c.mu.Unlock()
+}
+
+// give hands everything over to the caller.
+func (c *charges) give() []charge {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for i := range c.all {
-		c.all[i].settle()
-	}
+	all := c.all
 	c.all = nil
+	return all
+}
+
+func (c *charges) any() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return len(c.all) > 0
+}
+
+// settle gives everything back.
+func (c *charges) settle() {
+	all := c.give()
+	for i := range all {
+		all[i].settle()
+	}
 }
 
 // accountLocked is the account for what p keeps. It takes over p's charge, or

@@ -47,11 +47,11 @@ func (d *driver) visitable() bool {
 	return false
 }
 
-// calls: the session is in mode call. It parks one goroutine, and its leg's
-// connection is not its own.
+// calls: the session is in mode call, or answered by us. It parks one goroutine, and its
+// leg's connection, if it has one, is not its own.
 func (d *driver) calls() bool {
 	r := d.session.Route()
-	return r != nil && r.Mode == router.ModeCall
+	return r != nil && (r.Mode == router.ModeCall || r.Answer != nil)
 }
 
 // resident are the goroutines of a session that is not parked.

@@ -25,8 +25,6 @@ type reader struct {
 	port   router.Port
 	ended  error // why the connection ended, once it has
 	leg    *leg  // of a delivery, in the place of a holder; nil: none
-
-	over []*delivery // of which a leg has ended here, and is not counted out yet
 }
 
 // Adopt begins to read a pooled connection. It is what backend.Config.Adopt
@@ -88,14 +86,14 @@ func (r *reader) lock() *driver {
 var errUnasked = errors.New("message that nobody asked for")
 
 // unheld deals with bytes that are nobody's: answers to PINGs of ours, and what is
-// left of a call that was given up.
-func (r *reader) unheld() {
+// left of a call that was given up. It reports whether more is due: whoever waits for
+// the end of what nobody holds reads on.
+func (r *reader) unheld() (due bool) {
 	r.mu.Lock()
 	l := r.leg
 	r.mu.Unlock()
 	if l != nil {
-		l.read(r)
-		return
+		return l.read(r)
 	}
 	k := &r.pump.buf
 	n := 0
@@ -105,16 +103,17 @@ func (r *reader) unheld() {
 		case errors.Is(err, wire.ErrShort),
 			err == nil && h.Type == wire.Ping && h.Len() <= router.MaxPong && int64(len(k.b)-n) < h.Len():
 			k.consume(nil, n, router.MaxPong)
-			return
+			return true
 		case err != nil, h.Type != wire.Ping, h.Len() > router.MaxPong:
 			r.pump.readErr = errUnasked
 			k.drop()
-			return
+			return true
 		}
 		n += int(h.Len())
 		r.conn.Pong()
 	}
 	k.drop()
+	return true
 }
 
 // end deals with the end of the connection.
@@ -126,7 +125,7 @@ func (r *reader) end(err error) {
 	r.conn.Ended() // before the session knows: it must not be given out again
 	switch {
 	case l != nil:
-		l.lost(err)
+		l.lost(r, err)
 	case d == nil, errors.Is(err, net.ErrClosed):
 	case errors.Is(err, io.EOF):
 		d.event(func(now time.Duration) { d.session.EOF(now, port, 0) })

@@ -171,9 +171,8 @@ func (p *pump) show() {
 	p.taken, p.unsent, p.sendErr, p.wrote = router.Taken{}, nil, nil, 0
 	d := p.lock()
 	if d == nil {
-		p.pooled.unheld()
-		p.shown = p.readErr != nil || p.pooled.over != nil
-		p.taken.ReplyDue = true // whoever waits for the end of what nobody holds
+		p.taken.ReplyDue = p.pooled.unheld()
+		p.shown = p.readErr != nil
 		return
 	}
 	d.unparkLocked()
@@ -217,13 +216,6 @@ func (p *pump) finish() {
 		if !p.todo.none() {
 			p.d.perform(p.todo)
 			p.todo = todo{}
-		}
-		if p.pooled != nil && p.pooled.over != nil {
-			over := p.pooled.over
-			p.pooled.over = nil
-			for _, x := range over {
-				x.legEnded()
-			}
 		}
 		p.buf.consume(p.account, p.taken.Consumed, p.taken.Need)
 		switch {

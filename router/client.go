@@ -30,6 +30,7 @@ func (s *Session) requestData(now time.Duration, b []byte) (t Taken) {
 			if d := t.Delivery; d != nil {
 				t.Consumed, t.Forward = int(n), int(n)
 				t.Again = t.Consumed < len(b)
+				t.ReplyDue = !d.oneway
 				s.summary.RequestBytes += n
 				d.route.Calls.Request(n)
 				return t
@@ -200,6 +201,8 @@ func (s *Session) ready(now time.Duration, h *wire.Head, message []byte) bool {
 	switch {
 	case s.pooled != nil:
 		return s.readyPooled(now, h, message)
+	case s.delivery != nil, s.telling:
+		return false // its reply comes behind that one's answer, and behind all of it
 	case s.hollow != nil:
 		s.fill(now, h)
 		return false

@@ -23,7 +23,7 @@ var (
 // callDue is when the first of the client's calls has taken too long; 0: never. A
 // request that is still being sent has all the time it needs.
 func (s *Session) callDue() (due time.Duration) {
-	if s.looked && (s.lease == nil || s.joining) || s.held() {
+	if s.looked && s.delivery == nil && (s.lease == nil || s.joining) || s.held() {
 		due = s.next.due
 	}
 	due = sooner(due, s.deliveryDue)
@@ -35,8 +35,11 @@ func (s *Session) callDue() (due time.Duration) {
 	return due
 }
 
-// held: the client's next request waits for a late reply.
-func (s *Session) held() bool { return s.looked && s.pooled == nil && s.calls.late() > 0 }
+// held: the client's next request waits for a late reply. One that takes a route of its
+// own does not.
+func (s *Session) held() bool {
+	return s.looked && s.next.to == nil && s.pooled == nil && s.calls.late() > 0
+}
 
 // expire answers the calls that have taken too long. It reports whether the session
 // has ended.
@@ -54,7 +57,7 @@ func (s *Session) expire(now time.Duration) bool {
 		s.deliveryDue = 0
 		s.do(Action{Op: Expire, Delivery: s.delivery})
 	}
-	if due := s.next.due; due != 0 && now >= due && (s.looked && s.lease == nil || s.held()) {
+	if due := s.next.due; due != 0 && now >= due && (s.looked && s.delivery == nil && s.lease == nil || s.held()) {
 		s.giveUpNext(now)
 	}
 	for i := 0; i < s.calls.len() && s.state == inOpen; i++ {
@@ -214,7 +217,11 @@ func (s *Session) tooLate(now time.Duration) {
 		s.next.failure = ErrTimeout
 		s.decline(now)
 	}
-	if s.state != inOpen {
+	switch {
+	case s.state != inOpen:
+		return
+	case s.delivery != nil && s.lease != nil && s.inputEnd == "":
+		s.endBehindDelivery(ReasonCallTimeout, backend.Abandoned)
 		return
 	}
 	s.finish(now, ReasonCallTimeout, backend.Abandoned) // the endpoint was judged when the call was given up

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unsafe"
 
 	"github.com/pyro-dispatch/pyro-dispatch/backend"
 	"github.com/pyro-dispatch/pyro-dispatch/blob"
@@ -72,31 +73,29 @@ func undeliverable(err error) bool {
 }
 
 // findRoute looks for a route of its own for c, the client's next request, which has
-// header h and these annotations.
+// header h and these annotations. There is none for one that no answer of ours would
+// fit.
 func (s *Session) findRoute(h *wire.Head, annotations []byte, marks *wire.Marks, c *call) {
 	table := s.env.Table()
-	if len(table.calls) == 0 || c.kind != wire.Invoke || c.signed || c.failure != nil {
+	if len(table.calls) == 0 || !c.answerable() || c.failure != nil {
 		return
-	}
-	var b *blob.Call
-	if marks.Blob != nil && h.Has(wire.KeepSerialized) { // without the flag it is left over from another call
-		parsed, err := blob.Parse(marks.Blob)
-		if err != nil {
-			c.failure = fmt.Errorf("%w: %w", ErrBlob, err)
-			return
-		}
-		b = &parsed
 	}
 	q := Request{
 		Listener: s.env.Listener, Object: s.object, ObjectKnown: s.objectKnown,
 		Dialect: h.Dialect, Serializer: c.serializer, Source: s.source,
 	}
-	if c.to = table.FindCall(&q, h, annotations, b); c.to == nil {
-		return
+	value := marks.Blob
+	if !h.Has(wire.KeepSerialized) {
+		value = nil // it is left over from another call
 	}
-	if h.Len() > s.env.Limits.Delivery {
+	to, err := table.findCall(&q, h, annotations, value)
+	switch {
+	case err != nil:
+		c.failure = fmt.Errorf("%w: %w", ErrBlob, err)
+	case to != nil && h.Len() > s.env.Limits.Delivery:
 		c.failure = fmt.Errorf("%w: %d bytes, of %d that can be dispatched", ErrTooLarge, h.Len(), s.env.Limits.Delivery)
 	}
+	c.to = to
 }
 
 // deliver begins the delivery of the client's next request, with header h, all of which
@@ -120,10 +119,12 @@ func (s *Session) deliver(now time.Duration, h *wire.Head, message []byte) *Deli
 	}
 	s.looked = false
 	s.summary.Calls++
-	c.to.Calls.Began()
-	d.call, d.began = *c, now
-	c.span.Queue(c.began, now)
+	d.call = *c
+	if now > c.began {
+		c.span.Queue(c.began, now)
+	}
 	if !d.oneway {
+		c.to.Calls.Began()
 		s.delivery = d
 		s.delivery.call.complete(now)
 		s.deliveryDue = s.delivery.call.due
@@ -157,64 +158,50 @@ func (s *Session) answerTo(c *call) wire.Answer {
 func (s *Session) plan(h *wire.Head, message []byte) (*Delivery, error) {
 	c, to := &s.next, &s.next.to.Deliver
 	annotations, _ := split(h, message)
-	p := planning{s: s, h: h, to: to}
+	p := planning{s: s, h: *h, to: to, annotations: annotations}
 	if h.Has(wire.KeepSerialized) {
 		p.old = blobOf(h, annotations)
 	}
 	if p.old != nil {
-		b, err := blob.Parse(p.old)
-		if err != nil {
+		var err error
+		if p.blob, err = blob.Parse(p.old); err != nil {
 			return nil, fmt.Errorf("%w: %w", ErrBlob, err)
 		}
-		p.blob = &b
 	}
-	cluster := c.to.Cluster
 	var space [8]backend.Target
-	targets := space[:0]
+	targets, err := p.targets(space[:0])
 	switch {
-	case to.Listeners != nil:
-		if p.blob == nil {
-			return nil, ErrNoListener
-		}
-		info, ok := p.blob.Info.Scalar()
-		if !ok {
-			return nil, fmt.Errorf("%w: the blob's info is neither a text nor a number", ErrNoListener)
-		}
-		targets = cluster.Locate(targets, to.Listeners(info), h.Dialect)
-	case to.To != ToOne || cluster.NamesObjects():
-		targets = cluster.Targets(targets, h.Dialect)
-	default:
-		targets = append(targets, backend.Target{}) // the balancer's choice
-	}
-	if len(targets) == 0 {
+	case err != nil:
+		return nil, err
+	case len(targets) == 0:
 		return nil, ErrNoListener
+	case to.To == ToAll && to.Quorum > len(targets):
+		return nil, fmt.Errorf("%w: there are %d listeners, and %d must answer", ErrQuorum, len(targets), to.Quorum)
 	}
-	if to.To == ToFirst || to.To == ToAll {
-		if to.Quorum > len(targets) {
-			return nil, fmt.Errorf("%w: there are %d listeners, and %d must answer", ErrQuorum, len(targets), to.Quorum)
-		}
-	}
+	times := c.to.Timeouts.over(s.env.Timeouts)
 	d := &Delivery{
 		env: s.env, route: c.to, to: to, head: *h, oneway: c.oneway(h), origin: s.origin, parents: s.parents,
-		Send: c.to.Timeouts.over(s.env.Timeouts).Send,
+		Send: times.Send, times: backend.SearchTimes{Connect: times.Connect, Queue: times.Queue},
 	}
-	if to.To == ToOne {
+	if to.To == ToOne || len(targets) == 1 {
+		d.Legs = d.one[:]
+		d.Legs[0].choices = d.only[:0]
+	} else {
+		d.Legs = make([]Leg, len(targets))
+	}
+	if to.To == ToOne && len(targets) > 1 {
 		rand.Shuffle(len(targets), func(i, j int) { targets[i], targets[j] = targets[j], targets[i] })
 		slices.SortStableFunc(targets, func(a, b backend.Target) int { return a.Load - b.Load })
-		leg := &Leg{d: d}
-		for _, t := range targets {
-			if err := p.add(leg, t); err != nil {
-				return nil, err
-			}
+		d.Legs[0].choices = make([]choice, 0, len(targets)) // they stay where they are: their attempts are known by it
+	}
+	for i := range targets {
+		leg := &d.Legs[min(i, len(d.Legs)-1)]
+		leg.d = d
+		if leg.choices == nil {
+			leg.choices = make([]choice, 0, 1)
 		}
-		d.Legs = append(d.Legs, leg)
-	} else {
-		for i, t := range targets {
-			leg := &Leg{d: d, i: i}
-			if err := p.add(leg, t); err != nil {
-				return nil, err
-			}
-			d.Legs = append(d.Legs, leg)
+		if err := p.add(leg, &targets[i]); err != nil {
+			return nil, err
 		}
 	}
 	d.left = len(d.Legs)
@@ -223,62 +210,78 @@ func (s *Session) plan(h *wire.Head, message []byte) (*Delivery, error) {
 
 // planning is what the legs of one delivery have in common.
 type planning struct {
-	s    *Session
-	h    *wire.Head
-	to   *Deliver
-	old  []byte     // the value of the call's blob annotation; nil: it has none
-	blob *blob.Call // what that says
-	name []byte
+	s  *Session
+	h  wire.Head // a copy: with what leaves here it would escape
+	to *Deliver
+
+	annotations []byte    // of the call
+	old         []byte    // the value of the call's blob annotation; nil: it has none
+	blob        blob.Call // what that says
+	name        []byte
+}
+
+// targets appends those that the call is for to dst.
+func (p *planning) targets(dst []backend.Target) ([]backend.Target, error) {
+	cluster := p.s.next.to.Cluster
+	switch {
+	case p.to.Listeners != nil && p.old == nil:
+		return nil, ErrNoListener
+	case p.to.Listeners != nil:
+		info, ok := p.blob.Info.Scalar()
+		if !ok {
+			return nil, fmt.Errorf("%w: the blob's info is neither a text nor a number", ErrNoListener)
+		}
+		return cluster.Locate(dst, p.to.Listeners(info), p.h.Dialect), nil
+	case p.to.To != ToOne || cluster.NamesObjects():
+		return cluster.Targets(dst, p.h.Dialect), nil
+	}
+	return append(dst, backend.Target{}), nil // the balancer's choice
 }
 
 // add gives the leg one more choice.
-func (p *planning) add(leg *Leg, t backend.Target) error {
+func (p *planning) add(leg *Leg, t *backend.Target) error {
 	s, c := p.s, &p.s.next
 	object, method := s.object, ""
-	if p.blob != nil {
+	if p.old != nil {
 		object = p.blob.Object
-		if p.to.Object != nil && t.Object == "" {
-			name, ok := p.to.Object.Append(p.name[:0], *p.blob)
-			if !ok {
-				return fmt.Errorf("%w: %s", ErrTarget, p.to.Object)
-			}
-			p.name, object = name, string(name)
-		}
 		if p.to.Method != nil {
-			name, ok := p.to.Method.Append(p.name[:0], *p.blob)
+			name, ok := p.to.Method.Append(p.name[:0], p.blob)
 			if !ok {
 				return fmt.Errorf("%w: %s", ErrTarget, p.to.Method)
 			}
 			p.name, method = name, string(name)
 		}
-		if t.Object != "" {
+		switch {
+		case t.Object != "":
 			object = t.Object
+		case p.to.Object != nil:
+			name, ok := p.to.Object.Append(p.name[:0], p.blob)
+			if !ok {
+				return fmt.Errorf("%w: %s", ErrTarget, p.to.Object)
+			}
+			p.name, object = name, unsafe.String(unsafe.SliceData(name), len(name)) // until the next name
 		}
 	}
-	ch := choice{object: strings.Clone(object)}
-	if p.blob != nil && (object != p.blob.Object || method != "" && method != p.blob.Method) {
+	intro := s.introduce(c.to, c.serializer, object)
+	leg.choices = append(leg.choices, choice{object: intro.object})
+	ch := &leg.choices[len(leg.choices)-1]
+	if p.old != nil && (object != p.blob.Object || method != "" && method != p.blob.Method) {
 		to, err := p.blob.AppendRetargeted(nil, object, method)
 		if err != nil {
 			return fmt.Errorf("%w: %w", ErrTarget, err)
 		}
-		if !wire.Fits(p.h, p.old, to) {
+		if !wire.Fits(&p.h, p.old, to) {
 			return fmt.Errorf("%w: its annotations", ErrTooLarge)
 		}
 		ch.blob = to
 	}
-	cluster := c.to.Cluster
-	times := c.to.Timeouts.over(s.env.Timeouts)
-	var only backend.Address
+	ch.attempt = backend.Attempt{
+		Dialect: p.h.Dialect, Handshake: intro.handshake, Nested: c.nested(), Times: &leg.d.times, Client: s.source,
+		HashKey: c.to.HashBy.ofCall(s.source, p.h.Dialect, p.annotations, intro.object),
+	}
 	if t.Endpoint != nil {
-		only = t.Endpoint.Address
+		ch.attempt.Only = t.Endpoint.Address
 	}
-	ch.Attempt = &backend.Attempt{
-		Dialect: p.h.Dialect, Handshake: s.introduce(c.to, c.serializer, ch.object), Only: only,
-		Nested: c.nested(), Times: &backend.SearchTimes{Connect: times.Connect, Queue: times.Queue},
-		HashKey: c.to.HashBy.ofCall(p.old, ch.object),
-	}
-	ch.Cluster = cluster
-	leg.choices = append(leg.choices, ch)
 	return nil
 }
 
@@ -293,43 +296,35 @@ type introKey struct {
 // maxIntros bounds those that a session remembers.
 const maxIntros = 64
 
-// introduce gives the handshake of connections for calls to object.
-func (s *Session) introduce(r *Route, serializer wire.Serializer, object string) *backend.Handshake {
-	key := introKey{r, serializer, object}
-	if h := s.intros[key]; h != nil {
-		return h
+// intro is a handshake of ours, for calls to an object.
+type intro struct {
+	handshake *backend.Handshake
+	object    string
+}
+
+// introduce gives the handshake of connections for calls to object, which may change
+// afterwards.
+func (s *Session) introduce(r *Route, serializer wire.Serializer, object string) intro {
+	if i, ok := s.intros[introKey{r, serializer, object}]; ok {
+		return i
 	}
 	if len(s.intros) >= maxIntros {
 		s.forgetIntros()
 	}
 	if s.intros == nil {
-		s.intros = make(map[introKey]*backend.Handshake)
+		s.intros = make(map[introKey]intro)
 	}
-	h := r.Cluster.Introduce(wire.Greeting{
-		Dialect: s.dialect, Serializer: serializer, Object: object, Handshake: r.Deliver.Handshake,
+	i := intro{object: strings.Clone(object)}
+	i.handshake = r.Cluster.Introduce(wire.Greeting{
+		Dialect: s.dialect, Serializer: serializer, Object: i.object, Handshake: r.Deliver.Handshake,
 	})
-	s.intros[key] = h
-	return h
+	s.intros[introKey{r, serializer, i.object}] = i
+	return i
 }
 
 func (s *Session) forgetIntros() {
-	for key, h := range s.intros {
-		key.route.Cluster.Leave(h)
+	for key, i := range s.intros {
+		key.route.Cluster.Leave(i.handshake)
 	}
 	s.intros = nil
-}
-
-// blobOf finds the value of the blob annotation, nil where there is none.
-func blobOf(h *wire.Head, annotations []byte) []byte {
-	for len(annotations) > 0 {
-		c, rest, err := wire.NextChunk(h.Dialect, annotations)
-		if err != nil {
-			return nil
-		}
-		if c.ID == wire.ChunkBlob {
-			return c.Value
-		}
-		annotations = rest
-	}
-	return nil
 }

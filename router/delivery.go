@@ -19,7 +19,7 @@ import (
 // not depend on all legs. It is safe for concurrent use; a leg is one goroutine's at a
 // time.
 type Delivery struct {
-	Legs []*Leg
+	Legs []Leg
 	Due  time.Duration // when the legs have taken too long; 0: never
 	Send time.Duration // in which a target must take some bytes; 0: any time
 
@@ -28,49 +28,53 @@ type Delivery struct {
 	to      *Deliver
 	head    wire.Head // of the request
 	call    call
-	began   time.Duration
 	oneway  bool
 	origin  inflight.Origin
 	parents inflight.Parents
+	times   backend.SearchTimes
 
-	mu      sync.Mutex
-	left    int // legs that have not ended
+	mu      sync.Mutex // also for the legs' flights and results
+	left    int        // legs that have not ended
 	good    int
 	decided bool
-	results []LegResult // of the legs, once they have ended
+
+	one  [1]Leg // memory of Legs
+	only [1]choice
 }
 
 // Leg is one way to a target, or to the first of several choices that can be had.
 type Leg struct {
 	d       *Delivery
-	i       int
 	choices []choice
 	k       int // the choice at hand
 
-	began    time.Duration
-	flight   *inflight.Call
-	span     tracing.Span
-	endpoint string
+	began     time.Duration
+	flight    *inflight.Call
+	abandoned bool // the flight ends when the daemon has let go of the call
+	span      tracing.Span
+	endpoint  string
+	result    LegResult // once it has ended
 }
 
 // choice is a target that a leg may go to.
 type choice struct {
-	Cluster *backend.Cluster
-	Attempt *backend.Attempt
+	attempt backend.Attempt
 	object  string
 	blob    []byte // in place of the call's own annotation; nil: that stays
 }
 
 // LegResult is how a leg ended.
 type LegResult struct {
-	Reply   []byte // the whole message, where there is one
-	Head    wire.Head
-	Err     error // why there is none
+	Head    wire.Head // of the reply; the zero value: there is none
+	Reply   []byte    // all of it, where it is wanted
+	Err     error     // why there is none
 	Outcome metrics.Outcome
 }
 
 // good: the target did what it was asked for.
-func (r *LegResult) good() bool { return r.Err == nil && !r.Head.Has(wire.Exception) }
+func (r *LegResult) good() bool {
+	return r.Err == nil && r.Head.Type == wire.Result && !r.Head.Has(wire.Exception)
+}
 
 // Oneway: no leg's reply is waited for, and the call is over when they are sent.
 func (d *Delivery) Oneway() bool { return d.oneway }
@@ -78,17 +82,32 @@ func (d *Delivery) Oneway() bool { return d.oneway }
 // Seq is the sequence number that a reply must have.
 func (d *Delivery) Seq() uint16 { return d.head.Seq }
 
-// MaxReply bounds the annotations and data of a reply, in bytes.
-func (d *Delivery) MaxReply() int64 { return min(d.env.Limits.Message, d.env.Limits.Delivery) }
+// Replies reports whether h is the header of a reply to the call, of a size that is
+// allowed.
+func (d *Delivery) Replies(h *wire.Head) bool {
+	return h.Type == wire.Result && h.Dialect == d.head.Dialect && h.Seq == d.head.Seq && h.BodyLen() <= d.env.Limits.Message
+}
+
+// Wants reports whether all of the reply with header h is wanted: of those that are
+// good one may not tell anything. The error is that it is too large to be kept.
+func (d *Delivery) Wants(h *wire.Head) (bool, error) {
+	switch {
+	case h.Has(wire.ItemStream), d.to.To == ToAll && !h.Has(wire.Exception):
+		return false, nil
+	case h.Len() > d.env.Limits.Delivery:
+		return false, fmt.Errorf("%w: an answer of %d bytes, of %d that can be dispatched", ErrTooLarge, h.Len(), d.env.Limits.Delivery)
+	}
+	return true, nil
+}
 
 // Resends: a leg whose target fails before it has answered may be sent again.
 func (d *Delivery) Resends() bool { return d.route.Idempotent && !d.oneway }
 
-// Cluster and Attempt are for the lease of the choice at hand.
-func (l *Leg) Cluster() *backend.Cluster { return l.choices[l.k].Cluster }
+// Cluster is where the legs' leases are from.
+func (d *Delivery) Cluster() *backend.Cluster { return d.route.Cluster }
 
-// Attempt is what Cluster is asked with.
-func (l *Leg) Attempt() *backend.Attempt { return l.choices[l.k].Attempt }
+// Attempt is what Cluster is asked with for the choice at hand.
+func (l *Leg) Attempt() *backend.Attempt { return &l.choices[l.k].attempt }
 
 // Target is the object at hand, for the log.
 func (l *Leg) Target() string { return l.choices[l.k].object }
@@ -111,10 +130,10 @@ func (l *Leg) Next() bool {
 	return true
 }
 
-// Begin says that there is a lease for the leg, and gives what is sent in the place of
-// the first cut bytes of message, which is the whole request. The error is that the
-// call is not to be sent there.
-func (l *Leg) Begin(now time.Duration, lease *backend.Lease, message []byte) (head []byte, cut int, err error) {
+// Begin says that there is a lease for the leg, and appends to dst what is sent in the
+// place of the first cut bytes of message, which is the whole request. The error is
+// that the call is not to be sent there.
+func (l *Leg) Begin(now time.Duration, lease *backend.Lease, dst, message []byte) (head []byte, cut int, err error) {
 	d, ch := l.d, &l.choices[l.k]
 	l.began, l.endpoint = now, lease.Endpoint.Address.String()
 	if err := l.join(now, lease); err != nil {
@@ -126,10 +145,10 @@ func (l *Leg) Begin(now time.Duration, lease *backend.Lease, message []byte) (he
 	if d.call.made {
 		m.Correlation = d.call.correlation
 	}
-	if d.route.Policy.Annotate && l.flight != nil {
-		m.Chain = l.flight.Annotation()
+	if d.env.Graph != nil && (d.route.Policy.Annotate || d.origin.Chain != nil) {
+		m.Chain = l.flight.Annotation() // see annotates
 	}
-	return wire.AppendMarked(make([]byte, 0, cut+128), &d.head, annotations, m), cut, nil
+	return wire.AppendMarked(dst, &d.head, annotations, m), cut, nil
 }
 
 // join puts the leg into the graph of calls, unless it would wait for itself there.
@@ -137,7 +156,7 @@ func (l *Leg) join(now time.Duration, lease *backend.Lease) error {
 	d := l.d
 	if l.span.IsZero() && !d.call.span.IsZero() {
 		l.span = d.env.Tracer.Call(d.call.correlation, d.call.span, now, tracing.Call{
-			Listener: d.env.Listener, Route: d.route.Name, Cluster: l.Cluster().Name(), Object: l.Target(),
+			Listener: d.env.Listener, Route: d.route.Name, Cluster: d.route.Cluster.Name(), Object: l.Target(),
 			Dialect: d.head.Dialect.String(), Serializer: d.call.serializer.String(), Oneway: d.oneway,
 			RequestBytes: d.head.Len(),
 		})
@@ -174,6 +193,8 @@ func (l *Leg) join(now time.Duration, lease *backend.Lease) error {
 // Unsent says that nothing of the leg was sent on the lease that it had: it may go
 // elsewhere.
 func (l *Leg) Unsent() {
+	l.d.mu.Lock()
+	defer l.d.mu.Unlock()
 	l.flight.End()
 	l.flight = nil
 }
@@ -181,6 +202,8 @@ func (l *Leg) Unsent() {
 // BrokenAs is what a lease was good for whose connection ended while the reply was
 // due.
 func (l *Leg) BrokenAs() backend.Outcome {
+	l.d.mu.Lock()
+	defer l.d.mu.Unlock()
 	if l.flight.ChildFailed() {
 		return backend.Excused
 	}
@@ -190,6 +213,9 @@ func (l *Leg) BrokenAs() backend.Outcome {
 // Tardy is what the lease was good for of a leg that is not waited for any longer. The
 // daemon goes on with it for as long as it likes.
 func (l *Leg) Tardy(lease *backend.Lease) backend.Outcome {
+	l.d.mu.Lock()
+	defer l.d.mu.Unlock()
+	l.abandoned = true
 	l.flight.Abandon()
 	lease.OnGone(l.flight.End)
 	if l.flight.ChildFailed() {
@@ -202,15 +228,9 @@ func (l *Leg) Tardy(lease *backend.Lease) backend.Outcome {
 // told.
 func (l *Leg) End(now time.Duration, r LegResult) (decides bool) {
 	d := l.d
-	if r.Outcome != metrics.TimedOut { // otherwise the daemon is still at it
-		l.flight.End()
-	}
-	if r.Err != nil {
-		l.flight.Failed()
-		r.Err = &LegError{Object: l.Target(), Endpoint: l.endpoint, Err: r.Err}
-	}
 	text := ""
 	if r.Err != nil {
+		r.Err = &LegError{Object: l.Target(), Endpoint: l.endpoint, Err: r.Err}
 		text = r.Err.Error()
 	}
 	l.span.End(now, r.Outcome.String(), text)
@@ -222,14 +242,17 @@ func (l *Leg) End(now time.Duration, r LegResult) (decides bool) {
 
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	if r.Err != nil {
+		l.flight.Failed()
+	}
+	if !l.abandoned {
+		l.flight.End()
+	}
 	d.left--
 	if r.good() {
 		d.good++
 	}
-	if d.results == nil {
-		d.results = make([]LegResult, len(d.Legs))
-	}
-	d.results[l.i] = r
+	l.result = r
 	if d.decided {
 		return false
 	}
@@ -262,10 +285,10 @@ func (d *Delivery) answer() (reply []byte, o metrics.Outcome, err error) {
 	if d.to.To == ToAll && (d.to.Quorum < 0 || d.enough()) {
 		return nil, metrics.Replied, nil
 	}
-	for i := range d.results { // in the order of the listeners
-		r := &d.results[i]
+	for i := range d.Legs { // in the order of the listeners
+		r := &d.Legs[i].result
 		switch {
-		case r.Err == nil && r.Reply == nil: // it has not ended
+		case r.Err == nil && r.Head.Type == 0: // it has not ended
 		case d.to.To == ToAll && r.good(), d.to.To == ToFirst && !r.good() && d.good > 0:
 		case r.Err != nil:
 			return nil, r.Outcome, r.Err
@@ -314,7 +337,7 @@ var ErrLost = errors.New("connection lost before the reply")
 func (s *Session) Handed(now time.Duration, d *Delivery) {
 	switch {
 	case d.oneway:
-		d.route.Calls.Ended(metrics.Sent, 0)
+		d.route.Calls.Oneway(metrics.Sent)
 		d.call.span.End(now, metrics.Sent.String(), "")
 		s.do(Action{Op: Detach, Delivery: d})
 	case d.to.To == ToAll && d.to.Quorum < 0:
@@ -335,6 +358,7 @@ func (s *Session) Delivered(now time.Duration, d *Delivery) {
 		c.failure = err
 		d.route.Calls.Ended(outcome, 0)
 		s.observe(now, c, outcome)
+		d.failed()
 		s.answer(now, c)
 	case reply == nil:
 		d.route.Calls.Answered(outcome, c.elapsed(now).Seconds(), c.correlation, now)
@@ -352,6 +376,16 @@ func (s *Session) Delivered(now time.Duration, d *Delivery) {
 	}
 	if s.atRest() {
 		s.rested(now)
+	}
+}
+
+// failed notes that the call has failed, as failedUnsent does: a leg may not have come so
+// far as to be in the graph.
+func (d *Delivery) failed() {
+	if d.parents.Nested() {
+		f := d.env.Graph.Begin(d.origin, d.parents, inflight.Node{}, 0)
+		f.Failed()
+		f.End()
 	}
 }
 

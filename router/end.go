@@ -52,7 +52,7 @@ func (s *Session) Reset(now time.Duration, p Port, err error) {
 func (s *Session) Sent(now time.Duration, p Port) {
 	switch {
 	case p == Client && s.unsent:
-		s.unsent = false
+		s.unsent, s.telling = false, false
 	case p != Client && p == s.leg && s.unshipped:
 		s.wrote()
 		s.unshipped = false
@@ -82,7 +82,7 @@ func (s *Session) Sent(now time.Duration, p Port) {
 func (s *Session) WriteFailed(now time.Duration, p Port, err error) {
 	lost := p == Client && s.unsent
 	if lost {
-		s.unsent = false
+		s.unsent, s.telling = false, false
 	}
 	switch {
 	case s.state == inLingering && lost:
@@ -255,10 +255,8 @@ func (s *Session) legEnded(now time.Duration, p Port, r Reason, err error) {
 		return
 	}
 	if s.delivery != nil && s.calls.waiting() == 0 && s.inputEnd == "" && s.lease != nil {
-		// The client is told how its call ended, and then of this.
 		s.blame(err)
-		s.inputEnd = r
-		s.release(backend.Served)
+		s.endBehindDelivery(r, backend.Served)
 		return
 	}
 	s.blame(err)
@@ -267,4 +265,16 @@ func (s *Session) legEnded(now time.Duration, p Port, r Reason, err error) {
 		outcome = backend.Broken
 	}
 	s.finish(now, r, outcome)
+}
+
+// endBehindDelivery gives up the lease, but ends the session only when the client has
+// been told how the call ended that is being delivered.
+func (s *Session) endBehindDelivery(r Reason, o backend.Outcome) {
+	s.lateBy, s.swallowing, s.replyLeft = 0, false, 0
+	for s.calls.len() > 0 { // late ones
+		c := s.calls.pop()
+		s.leave(&c, o, failedAs(r))
+	}
+	s.inputEnd = r
+	s.release(o)
 }

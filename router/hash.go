@@ -1,6 +1,8 @@
 package router
 
 import (
+	"net/netip"
+
 	"github.com/pyro-dispatch/pyro-dispatch/balance"
 	"github.com/pyro-dispatch/pyro-dispatch/blob"
 	"github.com/pyro-dispatch/pyro-dispatch/wire"
@@ -70,13 +72,14 @@ func (h HashBy) callKey(d wire.Dialect, annotations []byte) (uint64, bool) {
 	return 0, false
 }
 
-// ofCall is the key of a call to object that takes a route of its own. blobValue is its
-// blob annotation, if it has one.
-func (h HashBy) ofCall(blobValue []byte, object string) uint64 {
-	if h.What == ByBlobInfo && blobValue != nil {
-		if info, ok := blob.Info(blobValue); ok {
-			return balance.Key(info)
-		}
+// ofCall is the key of a call to object, with these annotations, that takes a route of
+// its own. It comes from source.
+func (h HashBy) ofCall(source netip.Addr, d wire.Dialect, annotations []byte, object string) uint64 {
+	if h.What == BySource {
+		return h.key(&Request{Source: source, Object: object}, nil)
+	}
+	if key, ok := h.callKey(d, annotations); ok {
+		return key
 	}
 	return balance.KeyString(object)
 }

@@ -97,3 +97,48 @@ func (m *AnnotationMatch) matches(d wire.Dialect, annotations []byte) bool {
 func anyGlob(globs []Glob, text string) bool {
 	return slices.ContainsFunc(globs, func(g Glob) bool { return g.Match(text) })
 }
+
+// findCall returns the first route of calls that matches a call of the client q, with
+// header h and these annotations; nil where none does. value is that of its blob
+// annotation, nil where it has none. The error is that it cannot be read, and a route
+// goes by it.
+func (t *Table) findCall(q *Request, h *wire.Head, annotations, value []byte) (*Route, error) {
+	var parsed blob.Call
+	var b *blob.Call // parsed, once a route wants it
+	for _, r := range t.calls {
+		if !r.matches(q) {
+			continue
+		}
+		if value != nil && b == nil && r.Call.looksAtBlobs() {
+			var err error
+			if parsed, err = blob.Parse(value); err != nil {
+				return nil, err
+			}
+			b = &parsed
+		}
+		if r.Call.matches(h, annotations, b) {
+			return r, nil
+		}
+	}
+	return nil, nil
+}
+
+func (m *CallMatch) looksAtBlobs() bool {
+	return m.Blob || len(m.Fields) > 0 || len(m.NotMethods) > 0
+}
+
+// blobOf finds the value of the blob annotation, the last one as a daemon does, nil where
+// there is none.
+func blobOf(h *wire.Head, annotations []byte) (value []byte) {
+	for len(annotations) > 0 {
+		c, rest, err := wire.NextChunk(h.Dialect, annotations)
+		if err != nil {
+			return nil
+		}
+		if c.ID == wire.ChunkBlob {
+			value = c.Value
+		}
+		annotations = rest
+	}
+	return value
+}

@@ -37,7 +37,7 @@ func (s *Session) nest(now time.Duration, h *wire.Head, marks *wire.Marks) {
 	if !s.parents.Certain() || c.oneway(h) {
 		return
 	}
-	policy := &s.route.Policy
+	policy := &s.routeOf(c).Policy
 	if due := s.parents.Due(); due != 0 {
 		c.latest = due - policy.Margin
 		c.due = sooner(c.due, max(c.latest, 1))

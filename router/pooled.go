@@ -99,9 +99,12 @@ func (s *Session) tell(message []byte) {
 	if s.clientGone {
 		return
 	}
-	s.unsent = true
+	s.unsent, s.telling = true, true
 	s.do(Action{Op: Send, Port: Client, Bytes: message})
 }
+
+// Telling reports whether a message of ours for the client is not known to be written.
+func (s *Session) Telling() bool { return s.telling && s.state != inClosed }
 
 // passOnRefusal gives the client the CONNECTFAIL with which a daemon answered its
 // CONNECT.

@@ -54,7 +54,7 @@ type Session struct {
 	parents     inflight.Parents // of next
 	object      string           // that the client asked for,
 	objectKnown bool             // if it could be read
-	intros      map[introKey]*backend.Handshake
+	intros      map[introKey]intro
 	deliveryDue time.Duration // when delivery has taken too long; 0: never
 	delivery    *Delivery     // of the client's call, where it is under way and not answered
 	hollow      *greeting     // of a client that was answered, but not connected: see forestall.go
@@ -85,6 +85,7 @@ type Session struct {
 
 	paused     bool // the client's bytes wait for a Resume
 	unsent     bool // a reply's bytes are forwarded, but not known to be written
+	telling    bool // they are a message of ours
 	unshipped  bool // a request's are
 	swallowing bool // the current reply is a late one
 	clientEOF  bool

@@ -21,8 +21,8 @@ func (s *Session) trace(now time.Duration, h *wire.Head) {
 	}
 	c.span = s.env.Tracer.Call(c.correlation, parent, now, tracing.Call{
 		Listener:     s.env.Listener,
-		Route:        s.route.Name,
-		Cluster:      s.route.Cluster.Name(),
+		Route:        s.routeOf(c).Name,
+		Cluster:      s.routeOf(c).clusterName(),
 		Object:       s.summary.Object,
 		Dialect:      h.Dialect.String(),
 		Serializer:   c.serializer.String(),

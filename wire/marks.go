@@ -76,6 +76,7 @@ func AppendMarked(dst []byte, h *Head, annotations []byte, m Marking) []byte {
 	begin := len(dst)
 	dst = AppendHead(dst, out) // again when its lengths are known
 	body := len(dst)
+	blob := m.Blob // once: of several the daemon takes the last one
 	for rest := annotations; len(rest) > 0; {
 		c, next, err := NextChunk(h.Dialect, rest)
 		if err != nil {
@@ -84,7 +85,10 @@ func AppendMarked(dst []byte, h *Head, annotations []byte, m Marking) []byte {
 		switch {
 		case c.ID == ChunkCall && m.Chain != nil:
 		case c.ID == ChunkBlob && m.Blob != nil:
-			dst = AppendChunk(dst, h.Dialect, Chunk{ID: ChunkBlob, Value: m.Blob})
+			if blob != nil {
+				dst = AppendChunk(dst, h.Dialect, Chunk{ID: ChunkBlob, Value: blob})
+				blob = nil
+			}
 		default:
 			dst = append(dst, rest[:len(rest)-len(next)]...)
 		}
