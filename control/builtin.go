@@ -62,7 +62,7 @@ func (o *daemonObject) Call(_ context.Context, from Caller, method string, args 
 		// Proxies make sets of either. Python 2 cannot read those of serpent (its
 		// ast.literal_eval knows none), and only Pyro4 runs there.
 		lists, _ := bound[1].(bool)
-		return metadata(object.Members(), lists || from.Dialect == wire.V48), nil
+		return metadata(membersOf(object, from.Dialect), lists || from.Dialect == wire.V48), nil
 	case "get_next_stream_item":
 		return nil, &values.Exception{Class: "errors.PyroError", Args: []values.Value{"item stream terminated"}}
 	}

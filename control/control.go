@@ -27,6 +27,22 @@ type Members struct {
 	Methods, Oneway, Attrs []string // Oneway are among Methods
 	// Class is what the object's class is called in the texts of errors; "" is "object".
 	Class string
+	// Hidden are attributes that the libraries' own objects have and do not expose: their
+	// errors say so.
+	Hidden []string
+}
+
+// MembersOf is for objects that are not the same in both libraries: it takes the place of
+// Members.
+type MembersOf interface {
+	MembersOf(d wire.Dialect) Members
+}
+
+func membersOf(o Object, d wire.Dialect) Members {
+	if m, ok := o.(MembersOf); ok {
+		return m.MembersOf(d)
+	}
+	return o.Members()
 }
 
 // Object is one of the dispatcher's own. Its methods may be called concurrently.

@@ -83,7 +83,7 @@ func (c *conn) greet(full bool) bool {
 		// Pyro4 asks its daemon for the metadata "as_lists" here.
 		answer = values.Dict{
 			{Key: "handshake", Value: hello},
-			{Key: "meta", Value: metadata(object.Members(), m.head.Dialect == wire.V48)},
+			{Key: "meta", Value: metadata(membersOf(object, m.head.Dialect), m.head.Dialect == wire.V48)},
 		}
 	}
 	data, err := codec.Append(nil, answer)

@@ -175,7 +175,7 @@ func (r *request) batch(ctx context.Context, object Object, call values.Call) bo
 // call runs one method. What failed otherwise than by an exception is written down, and
 // the client is told that it did. ok is false where there is no such method.
 func (r *request) call(ctx context.Context, object Object, call values.Call) (result values.Value, raised *values.Exception, ok bool) {
-	if err := exposed(object.Members(), call); err != nil {
+	if err := exposed(membersOf(object, r.head.Dialect), call); err != nil {
 		r.fail("no such method", NoSuch, call.Object, "", err, zap.String("asked", clip(call.Method)))
 		return nil, err, false
 	}

@@ -106,7 +106,7 @@ func TestCalls(t *testing.T) {
 			t.Error(err)
 		}
 		_, err = p.call("__getattr__", "secret")
-		wantRaised(t, err, "builtins.AttributeError", "attempt to access unexposed or unknown remote attribute 'secret'")
+		wantRaised(t, err, "builtins.AttributeError", "type object 'Lab' has no attribute 'secret'")
 		_, err = p.call("__setattr__", "colour")
 		wantRaised(t, err, "builtins.IndexError", "tuple index out of range")
 

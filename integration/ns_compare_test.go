@@ -64,6 +64,11 @@ func TestNameServersAgree(t *testing.T) {
 						seed := rand.Uint32()
 						c := compareNames(t, lib, serializer, questions, seed, steps, kind == facade, own.address(), other.address())
 						for _, d := range c.Differences {
+							if kind == facade && strings.Contains(string(d.Right), "not supported by this name server") {
+								// A regular expression that takes time without bound: see docs/names.md.
+								t.Logf("not supported: %s", d.Call)
+								continue
+							}
 							t.Errorf("seed %d, step %d: %s\nPyro's own: %s\nthe %s: %s", seed, d.Step, d.Call, d.Left, kind, d.Right)
 						}
 						for _, d := range c.Worded {

@@ -77,11 +77,21 @@ func NewServer(names Names, config Config) *Server {
 	return &Server{names: names, config: config, log: config.Log}
 }
 
-// Members are the methods of both libraries; that Pyro4's has no yplookup is no reason
-// to refuse it.
+// Members are those of Pyro5's name server.
 func (s *Server) Members() control.Members {
-	return control.Members{Methods: []string{
-		"count", "list", "lookup", "ping", "register", "remove", "set_metadata", "yplookup"}}
+	return s.MembersOf(wire.V502)
+}
+
+// MembersOf is control.MembersOf's: Pyro4's name server has no yplookup.
+func (*Server) MembersOf(d wire.Dialect) control.Members {
+	m := control.Members{
+		Class: "NameServer", Methods: []string{"count", "list", "lookup", "ping", "register", "remove", "set_metadata"},
+		Hidden: []string{"lock", "storage"},
+	}
+	if d == wire.V502 {
+		m.Methods = append(m.Methods, "yplookup")
+	}
+	return m
 }
 
 // Call is control.Object's. Errors that clients are meant to see are *values.Exception.

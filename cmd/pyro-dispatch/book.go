@@ -118,36 +118,36 @@ func (b *book) settle() {
 	routes := make(map[string]string)           // by object id, the key of the cluster
 	ports := make(map[string]string)            // by their keys, likewise
 	for object, all := range byObject {
-		addresses := addressesOf(all)
-		group := all[0].Group
-		oneGroup := group != "" && !slices.ContainsFunc(all, func(r *names.Registration) bool { return r.Group != group })
+		meanings := meaningsOf(object, all)
 		taken := b.takenBy(object)
 		switch {
-		case taken == "" && (len(addresses) == 1 || oneGroup):
-			key := "names/" + addresses[0].String()
-			if len(addresses) > 1 {
-				key = "names/" + group + "/" + object
-			}
-			wanted[key] = membersAt(addresses)
-			routes[object] = key
+		case taken == "" && len(meanings) == 1:
+			m := meanings[0]
+			wanted[m.key] = membersAt(m.addresses)
+			routes[object] = m.key
 			for _, r := range all {
 				places[r.Name] = place{shared: true}
 			}
 		case b.ports == nil:
-			err := fmt.Errorf("object %s is registered at %s and at %s: without ports for names, or a group, they cannot be told apart",
-				object, addresses[0], addresses[len(addresses)-1])
-			if taken != "" {
-				err = fmt.Errorf("object %s is that of route %s: without ports for names they cannot be told apart", object, taken)
+			err := fmt.Errorf("object %s is that of route %s: without ports for names they cannot be told apart", object, taken)
+			if taken == "" {
+				err = fmt.Errorf("object %s is registered at %s and at %s: without ports for names, or a group, they cannot be told apart",
+					object, meanings[0].addresses[0], meanings[1].addresses[0])
 			}
 			for _, r := range all {
 				places[r.Name] = place{err: err}
 			}
 		default:
-			for _, r := range all {
-				key := "names/" + addressOf(r).String()
-				wanted[key] = membersAt([]backend.Address{addressOf(r)})
-				places[r.Name] = place{port: "name/" + r.Name}
-				ports["name/"+r.Name] = key
+			for _, m := range meanings {
+				wanted[m.key] = membersAt(m.addresses)
+				for _, r := range m.names {
+					port := "name/" + r.Name
+					if m.group {
+						port = "group/" + r.Group + "/" + object
+					}
+					places[r.Name] = place{port: port}
+					ports[port] = m.key
+				}
 			}
 		}
 	}
@@ -188,6 +188,37 @@ func addressOf(r *names.Registration) backend.Address {
 		return backend.Address{Network: "unix", Addr: r.URI.Sockname}
 	}
 	return backend.Address{Network: "tcp", Addr: net.JoinHostPort(r.URI.Host, strconv.Itoa(r.URI.Port))}
+}
+
+// meaning is what an object id stands for: one daemon's object, or those of a group.
+type meaning struct {
+	key       string // of its cluster
+	group     bool
+	addresses []backend.Address
+	names     []*names.Registration
+}
+
+// meaningsOf finds out what an object id stands for under the names of all.
+func meaningsOf(object string, all []*names.Registration) (found []*meaning) {
+	byKey := make(map[string]*meaning)
+	for _, r := range all {
+		key := "names/" + addressOf(r).String()
+		if r.Group != "" {
+			key = "names/" + r.Group + "/" + object
+		}
+		m := byKey[key]
+		if m == nil {
+			m = &meaning{key: key, group: r.Group != ""}
+			byKey[key] = m
+			found = append(found, m)
+		}
+		m.names = append(m.names, r)
+	}
+	for _, m := range found {
+		m.addresses = addressesOf(m.names)
+	}
+	slices.SortFunc(found, func(a, b *meaning) int { return strings.Compare(a.key, b.key) })
+	return found
 }
 
 // addressesOf gives the addresses of all, each once and in order.

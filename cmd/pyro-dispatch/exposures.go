@@ -64,9 +64,38 @@ func newExposures(f *fleet, kept store.Store, server *relay.Server, listeners []
 			}
 			return route, err
 		}
+		e.begin()
 		all = append(all, e)
 	}
 	return all, nil
+}
+
+// beginTime bounds how long the start may wait for the ports of endpoints that are known
+// from the beginning.
+const beginTime = 5 * time.Second
+
+// begin opens the ports of the endpoints that the configuration names: whoever asks for
+// them at once is to find them.
+func (e *exposure) begin() {
+	ctx, cancel := context.WithTimeout(context.Background(), beginTime)
+	defer cancel()
+	endpoints := e.endpoints()
+	e.want(endpoints)
+	for _, endpoint := range endpoints {
+		if _, err := e.ports.port(ctx, endpoint); err != nil {
+			return // run tries again, and says so
+		}
+	}
+}
+
+// endpoints are the addresses of those that there are.
+func (e *exposure) endpoints() (now []string) {
+	for _, s := range e.cluster.Status().Endpoints {
+		if s.State != "removed" {
+			now = append(now, s.Address)
+		}
+	}
+	return now
 }
 
 // listenerLike is how a port of its own is listened at: as at the listener through,
@@ -112,12 +141,7 @@ func (e *exposure) run(ctx context.Context) {
 	defer ticker.Stop()
 	var last []string
 	for {
-		var now []string
-		for _, s := range e.cluster.Status().Endpoints {
-			if s.State != "removed" {
-				now = append(now, s.Address)
-			}
-		}
+		now := e.endpoints()
 		if !slices.Equal(now, last) {
 			last = now
 			e.want(now)

@@ -158,12 +158,6 @@ func (f *fleet) run(ctx context.Context) {
 		running.Go(func() { f.catalog.run(ctx) })
 	}
 	running.Wait()
-	if err := f.closeStores(); err != nil {
-		f.log.Error("state not closed", zap.Error(err))
-	}
-	if f.consul != nil {
-		f.consul.Close()
-	}
 }
 
 // sources makes those of a cluster that ask somebody.

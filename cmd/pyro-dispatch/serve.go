@@ -33,6 +33,7 @@ func serve(ctx context.Context, cfg *config.Config, log *zap.Logger, version str
 	if err != nil {
 		return err
 	}
+	defer fleet.close()
 	tracer, err := startTracing(ctx, os.LookupEnv, log, version)
 	if err != nil {
 		return err

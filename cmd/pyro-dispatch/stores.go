@@ -1,10 +1,11 @@
 package main
 
 import (
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
+
+	"go.uber.org/zap"
 
 	"github.com/pyro-dispatch/pyro-dispatch/config"
 	"github.com/pyro-dispatch/pyro-dispatch/store"
@@ -29,12 +30,15 @@ func (f *fleet) openStore(s config.Storage) (store.Store, error) {
 	return store.NewMemory(), nil
 }
 
-// closeStores closes them.
-func (f *fleet) closeStores() error {
-	var errs []error
+// close closes what the fleet keeps open beside its clusters. It comes when nothing
+// runs any more.
+func (f *fleet) close() {
 	for _, c := range f.closers {
-		errs = append(errs, c.Close())
+		if err := c.Close(); err != nil {
+			f.log.Error("state not closed", zap.Error(err))
+		}
 	}
-	f.closers = nil
-	return errors.Join(errs...)
+	if f.consul != nil {
+		f.consul.Close()
+	}
 }
