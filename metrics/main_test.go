@@ -28,6 +28,7 @@ func newSet() *metrics.Set {
 	s.Source("lab", metrics.SourceConsul)
 	s.Source("", metrics.SourceCatalog)
 	s.Source("", metrics.SourceRegistration)
+	s.Source("lab", metrics.SourceNames)
 	s.Buffer()
 	s.Tracked(10, func() int { return 0 }, func() uint64 { return 0 })
 	return s
