@@ -30,6 +30,8 @@ type ownRead struct {
 	Flags        []string          `json:"flags"`
 	Correlation  string            `json:"correlation"`
 	Data         string            `json:"data"`  // a PING's
+	None         bool              `json:"none"`  // a RESULT is None
+	Meta         map[string]string `json:"meta"`  // a CONNECTOK's, its lists' items joined by commas
 	Dict         map[string]string `json:"dict"`  // a CONNECT's
 	Call         []string          `json:"call"`  // an INVOKE's object and method; it has no arguments
 	Class        string            `json:"class"` // an exception's
@@ -68,6 +70,29 @@ func ownCases() []ownCase {
 					want.Flags = []string{}
 				}
 				cases = append(cases, ownCase{fmt.Sprintf("%v %v %s", d, s, name), d, message, want})
+			}
+			for name, correlation := range map[string][16]byte{"": {}, " with id": id} {
+				a := Answer{Dialect: d, Serializer: s, Seq: 0x5051, Correlation: correlation}
+				want := ownRead{Type: "RESULT", Seq: a.Seq, None: true}
+				if correlation != ([16]byte{}) {
+					want.Correlation = fmt.Sprintf("%x", correlation)
+				}
+				add("None"+name, AppendNone(nil, a), want)
+				want.Type, want.None = "CONNECTOK", false
+				if d == V48 {
+					want.Flags = []string{"MetaOnConnect"}
+				}
+				for members, meta := range map[string]map[string]string{
+					"no":   {"handshake": "hello", "methods": "", "oneway": "", "attrs": ""},
+					"some": {"handshake": "hello", "methods": "process_blob,caf?,it's", "oneway": "it's", "attrs": ""},
+				} {
+					w := Welcome{Answer: a}
+					if members == "some" {
+						w.Methods, w.Oneway = []string{"process_blob", "caf\u00e9", "it's"}, []string{"it's"}
+					}
+					want.Meta = meta
+					add("CONNECTOK of "+members+" members"+name, AppendConnectOK(nil, w), want)
+				}
 			}
 			add("PING", AppendPing(nil, d, s, 0x5049), ownRead{Type: "PING", Seq: 0x5049, Data: "ping"})
 			if s == Serpent || s == JSON || s == Marshal || s == Msgpack {
@@ -163,6 +188,10 @@ func TestOwnAppends(t *testing.T) {
 		"CONNECT": func(dst []byte) []byte { return AppendConnect(dst, Greeting{Dialect: V502, Serializer: JSON}) },
 		"PING":    func(dst []byte) []byte { return AppendPing(dst, V48, Marshal, 7) },
 		"INVOKE":  func(dst []byte) []byte { return AppendInvoke(dst, Invocation{Dialect: V502, Serializer: Marshal}) },
+		"None":    func(dst []byte) []byte { return AppendNone(dst, Answer{Dialect: V48, Serializer: Marshal}) },
+		"CONNECTOK": func(dst []byte) []byte {
+			return AppendConnectOK(dst, Welcome{Answer: Answer{Dialect: V502, Serializer: Msgpack}, Methods: []string{"m"}})
+		},
 		"failure": func(dst []byte) []byte { return AppendFailure(dst, Failure{Dialect: V48, Serializer: Pickle}) },
 	} {
 		if got, want := appendTo(bytes.Clone(before)), append(bytes.Clone(before), appendTo(nil)...); !bytes.Equal(got, want) {

@@ -9,7 +9,7 @@ integration/venv.sh). Three files come out:
 golden.json    messages encoded by Pyro's own classes, with what was asked for
 refusals.json  the dispatcher's CONNECTFAILs, which the Go test wrote there,
                each with what Pyro reads in it
-own.json       the same of its CONNECTs, PINGs, calls and exceptions
+own.json       the same of its CONNECTs, CONNECTOKs, PINGs, calls, Nones and exceptions
 """
 import json
 import os
@@ -167,7 +167,14 @@ def read_own(protocol, message):
         row["call"] = [obj, method]
         return row
     value = deserialize(protocol, msg)
-    if isinstance(value, dict):
+    if msg.type == Pyro5.protocol.MSG_CONNECTOK:
+        assert set(value) == {"handshake", "meta"}, value
+        assert all(isinstance(v, (list, tuple, set)) for v in value["meta"].values()), value
+        row["meta"] = {k: ",".join(v) for k, v in value["meta"].items()}
+        row["meta"]["handshake"] = value["handshake"]
+    elif value is None:
+        row["none"] = True
+    elif isinstance(value, dict):
         row["dict"] = value
     else:
         assert isinstance(value, Exception), type(value)
