@@ -112,7 +112,7 @@ func FuzzInfo(f *testing.F) {
 			t.Fatal("the annotation was changed")
 		case !ok && info != nil:
 			t.Fatalf("no info, but %q", info)
-		case len(info) > len(annotation):
+		case len(info) > max(len(annotation), 400): // a float that is whole, and large, is longer as an int
 			t.Fatalf("an info of %d bytes in an annotation of %d", len(info), len(annotation))
 		}
 		// What comes behind the info makes no difference.
