@@ -249,9 +249,8 @@ clients send blobs about a topic, and the dispatcher calls every listener of tha
 - The example's dispatcher runs unmodified, with its output to ` + "`/dev/null`" + `, and a thread pool that is large enough. With Pyro5 and its default type of server, threads, it fails as soon
   as there are several clients: "the calling thread is not the owner of this proxy", or replies that are mixed up. It is compared there with its other type, multiplex, one thread for all.
   Everywhere else pyro-dispatch is compared with the default, threads.
-- What other processes took of the machine is said above. CPU time per blob and ratios stand it best, p99 least. The example's threads hinder each other
-  the more the fewer others there are, since both cores are then theirs to fight for the interpreter's lock: a busy machine flatters them.
-- Resident memory has in it what is under way: with 64 clients and 1 MiB that is 64 MiB. Flat is what does not grow from round to round.
+- What other processes took of the machine is said above. It moves every figure, CPU time per blob too, and contenders' turns are not equally disturbed: look at the ranges.
+- Resident memory is read after each turn. What 64 clients had under way at 1 MiB, 64 MiB and more, may still be in it.
 - Each contender has a process for each protocol. The example needs that; pyro-dispatch serves both with one.
 
 `
