@@ -7,6 +7,7 @@ import (
 
 	"github.com/pyro-dispatch/pyro-dispatch/backend"
 	"github.com/pyro-dispatch/pyro-dispatch/control"
+	"github.com/pyro-dispatch/pyro-dispatch/wire"
 )
 
 // inside dials a daemon in this process, which serves our own objects: to the rest of
@@ -17,8 +18,12 @@ type inside struct {
 	name   string // of the listener, for the daemon's objects and logs
 }
 
-// insideAddress is where the dispatcher's own daemon seems to be.
-var insideAddress = backend.Address{Network: "inside", Addr: "pyro-dispatch"}
+// insideMembers are where the dispatcher's own daemon seems to be: it speaks both
+// dialects, and an endpoint one.
+var insideMembers = []backend.Member{
+	{Address: backend.Address{Network: "inside", Addr: "pyro4"}, Dialect: wire.V48},
+	{Address: backend.Address{Network: "inside", Addr: "pyro5"}, Dialect: wire.V502},
+}
 
 // DialContext is backend.Dialer's. The daemon is told the address of the client that
 // the connection is for.

@@ -66,7 +66,7 @@ func newBoard(f *fleet) (*board, error) {
 	cc.HealthCheck.Enabled, cc.Breaker.Enabled, cc.Outlier.Enabled = false, false, false
 	bc = f.clusterConfig(&cc, cc.Bounds(false), nil)
 	bc.Health.AskServer = false
-	bc.Members = []backend.Member{{Address: insideAddress}}
+	bc.Members = insideMembers
 	bc.Dialer = &inside{ctx: ctx, name: ownCluster, daemon: control.New(control.Config{
 		Lookup:     func(id string) (control.Object, bool) { return b.registry, id == b.object },
 		Registered: func() []string { return []string{b.object} },
