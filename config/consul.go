@@ -88,7 +88,8 @@ type Register struct {
 type ConsulService struct {
 	// The names of the services; the instances of all are united. An instance has
 	// the weight that Consul has for it, or that of its meta `pyro-weight`, and
-	// the dialect of its meta `pyro-dialect`.
+	// the dialect of its meta `pyro-dialect`. With `pyro-target` in its meta, calls of
+	// routes with `match.blob` are for that object there, whatever they name.
 	Service []string `yaml:"service,required,short"`
 	// Only instances that have all these tags.
 	Tags []string `yaml:"tags"`

@@ -43,6 +43,8 @@ func TestMembers(t *testing.T) {
 		{"pyro4", entry(1, meta("pyro-dialect", "pyro4")), false, ":1(pyro4)", 0},
 		{"pyro5", entry(1, meta("pyro-dialect", "pyro5")), false, ":1(pyro5)", 0},
 
+		{"a target", entry(1, meta("pyro-target", "obj_1")), false, "obj_1@:1", 0},
+
 		{"weight", entry(1, weighing(7, 2)), false, ":1*7", 0},
 		{"no weights, in Consul before 1.2.3", entry(1, weighing(0, 0)), false, ":1", 0},
 		{"weight below 0", entry(1, weighing(-3, 1)), false, ":1", 0},

@@ -68,6 +68,9 @@ func describe(members []backend.Member) string {
 		if m.Dialect != 0 {
 			text += "(" + m.Dialect.String() + ")"
 		}
+		if m.Object != "" {
+			text = m.Object + "@" + text
+		}
 		all = append(all, text)
 	}
 	return strings.Join(all, " ")
