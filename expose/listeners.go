@@ -55,7 +55,9 @@ type Listeners struct {
 
 	mu     sync.Mutex
 	want   map[string]int
+	ready  map[string]int // ports that are open, of which Open has been told
 	failed map[string]*failure
+	news   chan struct{} // closed when there is something new in ready or failed
 }
 
 // Failure is a port that is wanted and cannot be opened.
@@ -98,7 +100,9 @@ func NewListeners(c ListenersConfig) *Listeners {
 		stop:   stop,
 		wake:   make(chan struct{}, 1),
 		ended:  make(chan struct{}),
+		ready:  make(map[string]int),
 		failed: make(map[string]*failure),
+		news:   make(chan struct{}),
 	}
 	go l.run(ctx)
 	return l
@@ -109,6 +113,7 @@ func NewListeners(c ListenersConfig) *Listeners {
 func (l *Listeners) Sync(want map[string]int) {
 	l.mu.Lock()
 	l.want = maps.Clone(want)
+	l.tell()
 	l.mu.Unlock()
 	select {
 	case l.wake <- struct{}{}:
@@ -186,8 +191,8 @@ func (l *Listeners) follow(ctx context.Context, open map[string]opened) time.Dur
 			}
 			if err == nil {
 				open[key] = opened{want[key], ln}
-				l.succeeded(key, want[key])
 				l.config.Open(key, ln)
+				l.succeeded(key, want[key])
 				continue
 			}
 			var log bool
@@ -218,6 +223,9 @@ func (l *Listeners) listen(ctx context.Context, port, open int) (net.Listener, e
 
 // shut closes a listener. That it cannot be closed would mean that it is.
 func (l *Listeners) shut(open map[string]opened, key string) {
+	l.mu.Lock()
+	delete(l.ready, key)
+	l.mu.Unlock()
 	_ = open[key].ln.Close()
 	delete(open, key)
 	l.config.Close(key)
@@ -254,6 +262,7 @@ func (l *Listeners) fail(key string, port int, err error, now time.Time) (next t
 	}
 	f.Err = err
 	f.Attempts++
+	l.tell()
 	f.next = now.Add(delay/2 + rand.N(delay/2)) // not all at the same time
 	return f.next, log
 }
@@ -262,6 +271,8 @@ func (l *Listeners) succeeded(key string, port int) {
 	l.mu.Lock()
 	f := l.failed[key]
 	delete(l.failed, key)
+	l.ready[key] = port
+	l.tell()
 	l.mu.Unlock()
 	if f != nil {
 		l.config.Log.Info("a port could be opened after all", zap.String("key", key), zap.Int("port", port),
