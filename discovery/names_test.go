@@ -113,7 +113,7 @@ func startNames(t *testing.T, f *fakeNames, c NameServerConfig) *listener {
 	run(t, s, func(members []backend.Member) {
 		var all []string
 		for _, m := range members {
-			all = append(all, m.Object+"@"+describe([]backend.Member{m}))
+			all = append(all, describe([]backend.Member{m}))
 		}
 		l.add(strings.Join(all, " "))
 	})
