@@ -1,6 +1,7 @@
 package integration
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -51,6 +52,14 @@ func compareNames(t *testing.T, lib, serializer, kind string, seed uint32, steps
 // acceptAll has Pyro4's name server take the serializers that are compared. Pyro5's does.
 var acceptAll = map[string][]string{"pyro4": {"PYRO_SERIALIZERS_ACCEPTED=serpent,json,marshal,msgpack"}}
 
+// excused reports whether the facade is not to answer as Pyro's own name server: regular
+// expressions that take time without bound are not supported (docs/names.md), and marshal has URIs
+// beside metadata, which the libraries fail to write.
+func excused(own, facade []byte) bool {
+	return bytes.Contains(facade, []byte("not supported by this name server")) ||
+		bytes.Contains(own, []byte("unmarshallable object"))
+}
+
 // TestNameServersAgree draws operations at random, and has the facade answer each as a name
 // server of Pyro's own does: with the same value, or the same exception.
 func TestNameServersAgree(t *testing.T) {
@@ -64,9 +73,8 @@ func TestNameServersAgree(t *testing.T) {
 						seed := rand.Uint32()
 						c := compareNames(t, lib, serializer, questions, seed, steps, kind == facade, own.address(), other.address())
 						for _, d := range c.Differences {
-							if kind == facade && strings.Contains(string(d.Right), "not supported by this name server") {
-								// A regular expression that takes time without bound: see docs/names.md.
-								t.Logf("not supported: %s", d.Call)
+							if kind == facade && excused(d.Left, d.Right) {
+								t.Logf("excused: %s: %s, %s", d.Call, d.Left, d.Right)
 								continue
 							}
 							t.Errorf("seed %d, step %d: %s\nPyro's own: %s\nthe %s: %s", seed, d.Step, d.Call, d.Left, kind, d.Right)
