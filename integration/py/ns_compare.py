@@ -177,7 +177,8 @@ class Server:
         if isinstance(value, tuple):
             return ["tuple"] + self.without_own([self.comparable(v) for v in value])
         if isinstance(value, (list, set, frozenset)):
-            return [type(value).__name__] + sorted((self.comparable(v) for v in value), key=json.dumps)
+            kind = "list" if isinstance(value, list) else "set"  # a frozenset equals it
+            return [kind] + sorted((self.comparable(v) for v in value), key=json.dumps)
         if isinstance(value, self.lib.core.URI):
             return ["URI", self.address(str(value))]
         if isinstance(value, str):
