@@ -5,6 +5,7 @@ package relay
 type buffer struct {
 	b      []byte          // what is kept; its spare capacity is read into
 	pooled *[readSize]byte // b's memory, where it comes from the pool
+	large  bool            // or where it is that of a large message
 	charge charge          // for b
 	want   int             // the capacity needed, where the account had no room for it
 }
@@ -15,7 +16,12 @@ func (k *buffer) room() []byte {
 		if len(k.b) > 0 {
 			// It should have had room for all that its session needs; better more
 			// memory than lost bytes.
-			k.b = append(make([]byte, 0, len(k.b)+readSize), k.b...)
+			grown := append(make([]byte, 0, len(k.b)+readSize), k.b...)
+			if k.large {
+				giveLarge(k.b)
+				k.large = false
+			}
+			k.b = grown
 			return k.b[len(k.b):cap(k.b)]
 		}
 		k.pooled = readPool.Get().(*[readSize]byte)
@@ -42,6 +48,9 @@ func (k *buffer) consume(m *memory, n, need int) {
 	}
 	var kept buffer
 	size := max(need, len(rest))
+	if size > spliceMin {
+		size = largeSize(size)
+	}
 	switch {
 	case size <= freeSize:
 		size = freeSize
@@ -52,18 +61,30 @@ func (k *buffer) consume(m *memory, n, need int) {
 		kept.want = size
 		size = len(rest)
 	}
-	kept.b = append(make([]byte, 0, size), rest...)
+	kept.make(size)
+	kept.b = append(kept.b, rest...)
 	k.drop()
 	*k = kept
+}
+
+// make gets memory for n bytes.
+func (k *buffer) make(n int) {
+	if n > spliceMin && n == largeSize(n) {
+		k.b, k.large = takeLarge(n), true
+		return
+	}
+	k.b = make([]byte, 0, n)
 }
 
 // grow moves what is kept into memory of the wanted size, which has been taken
 // from m.
 func (k *buffer) grow(m *memory) {
-	grown := append(make([]byte, 0, k.want), k.b...)
-	c := charge{m, k.want}
+	var grown buffer
+	grown.make(k.want)
+	grown.b = append(grown.b, k.b...)
+	grown.charge = charge{m, k.want}
 	k.drop()
-	k.b, k.charge = grown, c
+	*k = grown
 }
 
 // handOver gives the charge for what is kept to the caller, who keeps a copy.
@@ -77,6 +98,9 @@ func (k *buffer) handOver() charge {
 func (k *buffer) drop() {
 	if k.pooled != nil {
 		readPool.Put(k.pooled)
+	}
+	if k.large {
+		giveLarge(k.b)
 	}
 	k.charge.settle()
 	*k = buffer{}

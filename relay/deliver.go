@@ -33,6 +33,8 @@ type delivery struct {
 	message []byte
 
 	mu       sync.Mutex
+	users    int  // goroutines that may read message
+	large    bool // its memory is to be given back when nobody does
 	charge   charges
 	left     int // legs that have not ended
 	deadline *time.Timer
@@ -71,9 +73,9 @@ func (d *driver) deliverLocked(now time.Duration, rd *router.Delivery, p *pump) 
 		case !kept:
 			go l.finish(backend.Torn, router.LegResult{Err: router.ErrMemory, Outcome: metrics.QueueFull})
 		case l.waits:
-			go l.sendRest()
+			x.spawn(l.sendRest)
 		default:
-			go l.run()
+			x.spawn(l.run)
 		}
 	}
 	d.session.Handed(now, rd)
@@ -87,7 +89,7 @@ func (d *driver) deliverLocked(now time.Duration, rd *router.Delivery, p *pump) 
 func (x *delivery) keep(message []byte, p *pump) bool {
 	if k := &p.buf; k.pooled == nil && len(k.b) == len(message) {
 		x.charge.add(k.handOver())
-		x.message = message
+		x.message, x.large = message, k.large
 		*k = buffer{}
 		p.taken.Consumed = 0
 		return true
@@ -99,6 +101,28 @@ func (x *delivery) keep(message []byte, p *pump) bool {
 	return true
 }
 
+// spawn runs f, which may read the message, in a goroutine of its own.
+func (x *delivery) spawn(f func()) {
+	x.mu.Lock()
+	x.users++
+	x.mu.Unlock()
+	go func() {
+		f()
+		x.mu.Lock()
+		x.users--
+		x.forgetLocked()
+		x.mu.Unlock()
+	}()
+}
+
+// forgetLocked gives the message's memory back where nobody needs it any more.
+func (x *delivery) forgetLocked() {
+	if x.large && x.left == 0 && x.users == 0 {
+		x.large = false
+		giveLarge(x.message)
+	}
+}
+
 // legEnded counts out a leg that has ended, and with the last one the delivery.
 func (x *delivery) legEnded() {
 	x.mu.Lock()
@@ -107,6 +131,7 @@ func (x *delivery) legEnded() {
 	if last && x.deadline != nil {
 		x.deadline.Stop()
 	}
+	x.forgetLocked()
 	x.mu.Unlock()
 	if !last {
 		return

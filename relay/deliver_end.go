@@ -76,7 +76,7 @@ func (l *leg) broken(lease *backend.Lease, err error) {
 	if o == backend.Broken && x.Resends() && x.message != nil && x.Cluster().Spend() == nil {
 		l.Unsent()
 		lease.Done(o) // and the search goes on elsewhere
-		go l.run()
+		x.spawn(l.run)
 		return
 	}
 	lease.Done(o)
