@@ -110,9 +110,10 @@ type Limits struct {
 	// `max_handshake`, and twice `store_and_forward` and
 	// `max_request_annotations`.
 	BufferMemory Size `yaml:"buffer_memory"`
-	// The memory for the bytes of calls that are being sent to several listeners
-	// (`delivery` of a route or of the topics), of all clients together. When it is
-	// used up, reading from the clients that need it pauses. At least
+	// The largest request that a route for single calls or the topics dispatch, and
+	// the largest answer to one: they are held in memory, which is that of
+	// `buffer_memory`. A quarter of `buffer_memory` is a bound as well, and counts if
+	// it is smaller. A larger request is answered with an exception. At least
 	// `store_and_forward` and `max_request_annotations` together.
 	FanoutMemory Size `yaml:"fanout_memory"`
 }

@@ -154,9 +154,9 @@ func (a *Answer) IsZero() bool { return len(a.Methods) == 0 }
 
 // Rewrite is another target for a blob call. What is empty stays as it is.
 type Rewrite struct {
-	// The object id. Without it, that of the endpoint (`object` of the cluster, of
-	// the static endpoint, or of its meta in Consul), and without that, the one in
-	// the call.
+	// The object id, for endpoints that state none themselves: one that does
+	// (`object` of the cluster, of the static endpoint, or of its meta in Consul)
+	// gets the call under that. Without either, it is the one in the call.
 	Object Template `yaml:"object"`
 	// The method. Without it, the one in the call.
 	Method Template `yaml:"method"`
