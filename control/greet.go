@@ -164,8 +164,6 @@ func correlation(m *message) [16]byte {
 	return uuid.New()
 }
 
-func correlated(id [16]byte) zap.Field { return zap.Stringer("correlation_id", uuid.UUID(id)) }
-
 // metadata is what get_metadata answers: sets, or lists where those are asked for.
 func metadata(m Members, lists bool) values.Dict {
 	names := func(names []string) values.Value {

@@ -180,7 +180,7 @@ func (r *request) call(ctx context.Context, object Object, call values.Call) (re
 		return nil, err, false
 	}
 	begun := r.daemon.Now()
-	result, err := guarded(ctx, object, Caller{
+	result, err := guarded(context.WithValue(ctx, correlationKey{}, r.id), object, Caller{
 		Listener: r.listener, Local: r.local, Remote: r.remote,
 		Dialect: r.head.Dialect, Serializer: r.head.Serializer(), Correlation: r.id,
 	}, call)

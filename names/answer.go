@@ -87,7 +87,7 @@ func (s *Server) answer(ctx context.Context, from control.Caller, q query, withM
 		if err != nil {
 			if failed++; failed == 1 {
 				s.log.Warn("name cannot be exposed", zap.String("name", r.Name),
-					zap.String("listener", from.Listener), zap.Error(err))
+					zap.String("listener", from.Listener), control.CorrelationField(ctx), zap.Error(err))
 			}
 			if search {
 				continue
@@ -101,7 +101,7 @@ func (s *Server) answer(ctx context.Context, from control.Caller, q query, withM
 		answer = append(answer, values.Pair{Key: r.Name, Value: told})
 	}
 	if failed > 1 {
-		s.log.Warn("more names cannot be exposed", zap.Int("names", failed-1))
+		s.log.Warn("more names cannot be exposed", zap.Int("names", failed-1), control.CorrelationField(ctx))
 	}
 	return answer, nil
 }

@@ -7,6 +7,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"github.com/pyro-dispatch/pyro-dispatch/control"
 	"github.com/pyro-dispatch/pyro-dispatch/store"
 )
 
@@ -20,7 +21,7 @@ func (d *Directory) register(ctx context.Context, r Registration, safe bool) err
 	}
 	release, err := d.hold(ctx, r.Name)
 	if err != nil {
-		return d.errStorage("register", err)
+		return d.errStorage(ctx, "register", err)
 	}
 	defer release()
 	expect := store.Any
@@ -32,7 +33,7 @@ func (d *Directory) register(ctx context.Context, r Registration, safe bool) err
 		return alreadyRegistered(r.Name)
 	}
 	if err != nil {
-		return d.errStorage("register", err)
+		return d.errStorage(ctx, "register", err)
 	}
 	return nil
 }
@@ -61,13 +62,13 @@ func (d *Directory) setMetadata(ctx context.Context, name string, metadata []str
 	const doing = "set_metadata"
 	release, err := d.hold(ctx, name)
 	if err != nil {
-		return d.errStorage(doing, err)
+		return d.errStorage(ctx, doing, err)
 	}
 	defer release()
 	for range conflicts {
 		e, err := d.store.Get(ctx, keyOf(name))
 		if err != nil {
-			return d.errStorage(doing, err)
+			return d.errStorage(ctx, doing, err)
 		}
 		if e.Version == 0 {
 			return d.absent(name)
@@ -82,10 +83,10 @@ func (d *Directory) setMetadata(ctx context.Context, name string, metadata []str
 			return nil
 		}
 		if !errors.Is(err, store.ErrConflict) {
-			return d.errStorage(doing, err)
+			return d.errStorage(ctx, doing, err)
 		}
 	}
-	return d.errStorage(doing, errContended)
+	return d.errStorage(ctx, doing, errContended)
 }
 
 // absent is the error for a name that the store does not have.
@@ -101,13 +102,13 @@ func (d *Directory) remove(ctx context.Context, name string) (bool, error) {
 	const doing = "remove"
 	release, err := d.hold(ctx, name)
 	if err != nil {
-		return false, d.errStorage(doing, err)
+		return false, d.errStorage(ctx, doing, err)
 	}
 	defer release()
 	for range conflicts {
 		e, err := d.store.Get(ctx, keyOf(name))
 		if err != nil {
-			return false, d.errStorage(doing, err)
+			return false, d.errStorage(ctx, doing, err)
 		}
 		if e.Version == 0 {
 			d.learn(name, e)
@@ -121,7 +122,7 @@ func (d *Directory) remove(ctx context.Context, name string) (bool, error) {
 			return removed, err
 		}
 	}
-	return false, d.errStorage(doing, errContended)
+	return false, d.errStorage(ctx, doing, errContended)
 }
 
 // erase removes the version of a name that we know, and says whether it was still that.
@@ -131,7 +132,7 @@ func (d *Directory) erase(ctx context.Context, name string, version uint64) (boo
 		return false, nil
 	}
 	if err != nil {
-		return false, d.errStorage("remove", err)
+		return false, d.errStorage(ctx, "remove", err)
 	}
 	d.learn(name, store.Entry{})
 	return true, nil
@@ -142,7 +143,7 @@ func (d *Directory) erase(ctx context.Context, name string, version uint64) (boo
 func (d *Directory) removeMatching(ctx context.Context, q query, keep func(string) bool) (int, error) {
 	all, err := d.store.All(ctx)
 	if err != nil {
-		return 0, d.errStorage("remove", err)
+		return 0, d.errStorage(ctx, "remove", err)
 	}
 	var there []Registration
 	for key, e := range all {
@@ -167,7 +168,7 @@ func (d *Directory) removeMatching(ctx context.Context, q query, keep func(strin
 		}
 		release, err := d.hold(ctx, r.Name)
 		if err != nil {
-			return removed, d.errStorage("remove", err)
+			return removed, d.errStorage(ctx, "remove", err)
 		}
 		ok, err := d.erase(ctx, r.Name, all[keyOf(r.Name)].Version)
 		release()
@@ -182,8 +183,8 @@ func (d *Directory) removeMatching(ctx context.Context, q query, keep func(strin
 }
 
 // errStorage is what clients are told; the log has the reason.
-func (d *Directory) errStorage(doing string, err error) error {
-	d.log.Warn("store cannot be changed", zap.String("for", doing), zap.Error(err))
+func (d *Directory) errStorage(ctx context.Context, doing string, err error) error {
+	d.log.Warn("store cannot be changed", zap.String("for", doing), control.CorrelationField(ctx), zap.Error(err))
 	return namingError("the name server's storage is unavailable: " + doing + " failed")
 }
 

@@ -10,6 +10,7 @@ import (
 	"github.com/cespare/xxhash/v2"
 	"go.uber.org/zap"
 
+	"github.com/pyro-dispatch/pyro-dispatch/control"
 	"github.com/pyro-dispatch/pyro-dispatch/store"
 )
 
@@ -214,8 +215,11 @@ func (d *Directory) get(name string) (r Registration, known bool) {
 	return r, known
 }
 
+// lookup answers with nothing that the listeners have not been told: they make callable
+// what is handed out.
 func (d *Directory) lookup(ctx context.Context, name string) (Registration, error) {
 	if r, ok := d.get(name); ok {
+		d.tell()
 		return r, nil
 	}
 	select {
@@ -231,7 +235,7 @@ func (d *Directory) lookup(ctx context.Context, name string) (Registration, erro
 	defer release()
 	e, err := d.store.Get(ctx, keyOf(name))
 	if err != nil {
-		d.log.Warn("store cannot be asked", zap.String("name", name), zap.Error(err))
+		d.log.Warn("store cannot be asked", zap.String("name", name), control.CorrelationField(ctx), zap.Error(err))
 		return Registration{}, unknownName(name)
 	}
 	if e.Version == 0 {
@@ -246,6 +250,7 @@ func (d *Directory) lookup(ctx context.Context, name string) (Registration, erro
 
 func (d *Directory) list(ctx context.Context, q query, own Registration) ([]Registration, error) {
 	d.begin(ctx)
+	d.tell()
 	all, _ := d.everything()
 	at, _ := slices.BinarySearchFunc(all, own, func(a, b Registration) int {
 		if a.Name < b.Name {

@@ -9,6 +9,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"github.com/pyro-dispatch/pyro-dispatch/control"
 	"github.com/pyro-dispatch/pyro-dispatch/store"
 )
 
@@ -184,7 +185,7 @@ func (d *Directory) begin(ctx context.Context) {
 	}
 	all, err := d.store.All(ctx)
 	if err != nil {
-		d.log.Warn("store cannot be asked", zap.Error(err))
+		d.log.Warn("store cannot be asked", control.CorrelationField(ctx), zap.Error(err))
 		return
 	}
 	d.mu.Lock()

@@ -121,7 +121,7 @@ func (s *Server) Call(ctx context.Context, from control.Caller, method string, a
 	}
 	if may := s.config.MayRegister; may != nil && !may(from) {
 		s.log.Info("change of names refused", zap.String("method", method),
-			zap.String("listener", from.Listener), zap.Stringer("from", from.Remote))
+			zap.String("listener", from.Listener), zap.Stringer("from", from.Remote), control.CorrelationField(ctx))
 		return nil, exception("errors.SecurityError", method+" is not permitted from here")
 	}
 	switch method {

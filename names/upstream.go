@@ -9,6 +9,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"github.com/pyro-dispatch/pyro-dispatch/control"
 	"github.com/pyro-dispatch/pyro-dispatch/values"
 	"github.com/pyro-dispatch/pyro-dispatch/wire"
 )
@@ -98,12 +99,12 @@ func (u *Upstream) call(ctx context.Context, change bool, request func(wire.Dial
 	case u.slots <- struct{}{}:
 		defer func() { <-u.slots }()
 	case <-ctx.Done():
-		return nil, 0, u.down(ctx.Err())
+		return nil, 0, u.down(ctx, ctx.Err())
 	}
 	for {
 		r, fresh, err := u.connection(ctx)
 		if err != nil {
-			return nil, 0, u.down(err)
+			return nil, 0, u.down(ctx, err)
 		}
 		d := u.dialectOf(r)
 		if change && !fresh {
@@ -120,7 +121,7 @@ func (u *Upstream) call(ctx context.Context, change bool, request func(wire.Dial
 		}
 		u.drop(r, err)
 		if change || fresh || ctx.Err() != nil {
-			return nil, 0, u.down(err)
+			return nil, 0, u.down(ctx, err)
 		}
 	}
 }
@@ -131,13 +132,13 @@ func broken(err error) bool {
 	return err != nil && !errors.As(err, &raised)
 }
 
-func (u *Upstream) down(err error) error {
+func (u *Upstream) down(ctx context.Context, err error) error {
 	u.mu.Lock()
 	if last := u.last; last != nil && (errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled)) {
 		err = last
 	}
 	u.mu.Unlock()
-	u.log.Warn("upstream name server does not answer", zap.Error(err))
+	u.log.Warn("upstream name server does not answer", control.CorrelationField(ctx), zap.Error(err))
 	return namingError("the name server behind this one cannot be reached")
 }
 

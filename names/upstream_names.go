@@ -96,6 +96,11 @@ func (u *Upstream) list(ctx context.Context, q query, _ Registration) ([]Registr
 	return found, nil
 }
 
+// Registrations asks the name server for all names, with what it says of itself.
+func (u *Upstream) Registrations(ctx context.Context) ([]Registration, error) {
+	return u.list(ctx, query{}, Registration{})
+}
+
 // request is how a name server is asked for q.
 func (q query) request(d wire.Dialect) (string, values.Dict) {
 	with := func(param string) values.Dict { return values.Dict{{Key: param, Value: q.arg}} }

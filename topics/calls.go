@@ -123,7 +123,7 @@ func (r *Registry) register(ctx context.Context, from control.Caller, l Listener
 		}
 		err = store.ErrConflict
 	}
-	return r.refused("register", err)
+	return r.refused(ctx, "register", err)
 }
 
 // reserve gives what is known of a listener, and checks that there is room for one that
@@ -165,7 +165,7 @@ func (r *Registry) unregister(ctx context.Context, l Listener) error {
 	version := r.known[key].version
 	r.mu.Unlock()
 	if err := r.config.Store.Delete(ctx, key, store.Any); err != nil {
-		return r.refused("unregister", err)
+		return r.refused(ctx, "unregister", err)
 	}
 	r.did(key, version, nil)
 	r.log.Info("a listener unregistered", zap.Stringer("topic", l.Topic), zap.String("listener", l.URI()))
@@ -174,8 +174,8 @@ func (r *Registry) unregister(ctx context.Context, l Listener) error {
 
 // refused is what a caller is told of an error of the store: not where that is and what
 // it says, which is for the log.
-func (r *Registry) refused(method string, err error) error {
-	r.log.Warn("a change of the topic registry failed", zap.String("method", method), zap.Error(err))
+func (r *Registry) refused(ctx context.Context, method string, err error) error {
+	r.log.Warn("a change of the topic registry failed", zap.String("method", method), control.CorrelationField(ctx), zap.Error(err))
 	switch {
 	case errors.Is(err, store.ErrFull):
 		return raise("errors.PyroError", "the topic registry is full")
