@@ -233,7 +233,7 @@ func TestDeliverOneway(t *testing.T) {
 				noError(t, c.Close())
 			}
 		}
-		pyrotest.WaitFor(t, "all are heard", func() bool { return a.count("A ") == 12 && a.count("B ") == 12 })
+		pyrotest.WaitFor(t, "all are heard", func() bool { return a.count("A l0.") == 12 && a.count("B l1.") == 12 })
 	})
 }
 

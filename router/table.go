@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"github.com/pyro-dispatch/pyro-dispatch/backend"
-	"github.com/pyro-dispatch/pyro-dispatch/blob"
 	"github.com/pyro-dispatch/pyro-dispatch/metrics"
 	"github.com/pyro-dispatch/pyro-dispatch/wire"
 )
@@ -138,17 +137,6 @@ func NewTable(routes []*Route) *Table {
 		}
 	}
 	return t
-}
-
-// FindCall returns the first route of calls that matches a call of the client q, with
-// header h and these annotations, and that blob where it has one; nil where none does.
-func (t *Table) FindCall(q *Request, h *wire.Head, annotations []byte, b *blob.Call) *Route {
-	for _, r := range t.calls {
-		if r.matches(q) && r.Call.matches(h, annotations, b) {
-			return r
-		}
-	}
-	return nil
 }
 
 // Find returns the first route of clients that matches, nil where none does.
