@@ -70,6 +70,9 @@ func newCatalog(f *fleet, cfg *config.Config) *catalog {
 	// The dispatcher's own service may well have the tag, and a route to it would
 	// lead in a circle.
 	c.taken[cfg.Consul.Register.Name] = "the dispatcher itself"
+	if cfg.Topics.Enabled() {
+		c.taken[topicsCluster], c.taken[ownCluster] = "the topics", "the topics"
+	}
 	for i := range cfg.Routes {
 		c.taken[cfg.Routes[i].Name] = "a route of the configuration"
 	}
@@ -155,6 +158,9 @@ func (c *catalog) publish(all []*discovered) {
 	c.fleet.parts.catalog = routes
 	c.fleet.parts.Unlock()
 	c.fleet.publish()
+	if reconsider := c.fleet.reconsider; reconsider != nil {
+		reconsider()
+	}
 }
 
 // make makes the routes of a service, where it has none or is no longer the

@@ -3,7 +3,6 @@ package main
 import (
 	"cmp"
 	"context"
-	"net"
 	"net/netip"
 	"slices"
 	"strings"
@@ -14,7 +13,6 @@ import (
 	"github.com/pyro-dispatch/pyro-dispatch/backend"
 	"github.com/pyro-dispatch/pyro-dispatch/config"
 	"github.com/pyro-dispatch/pyro-dispatch/expose"
-	"github.com/pyro-dispatch/pyro-dispatch/names"
 	"github.com/pyro-dispatch/pyro-dispatch/relay"
 	"github.com/pyro-dispatch/pyro-dispatch/router"
 	"github.com/pyro-dispatch/pyro-dispatch/store"
@@ -42,18 +40,18 @@ func newExposures(f *fleet, kept store.Store, server *relay.Server, listeners []
 		through := f.cfg.ExposeThrough(c)
 		like, err := listenerLike(listeners, through, "expose:"+c.Name, f)
 		if err != nil {
-			return nil, err
+			return all, err
 		}
 		ports, err := expose.New(expose.Config{
 			Store: store.Prefixed(kept, "endpoints/"+c.Name+"/"), First: c.Ports.First, Last: c.Ports.Last, Log: f.log,
 		})
 		if err != nil {
-			return nil, err
+			return all, err
 		}
 		host := f.cfg.ExposeHost(c)
 		e := &exposure{
 			cfg: c, cluster: f.clusters[at], host: publicHost(through, host), routes: make(map[string]*router.Route),
-			ports: newNamePorts(ports, host, server, like, f.log),
+			ports: newNamePorts(ports, c.Ports.Last-c.Ports.First+1, host, server, like, f.log),
 		}
 		e.routeTo = func(a backend.Address) (*router.Route, error) {
 			r := config.DefaultRoute()
@@ -82,8 +80,13 @@ func (e *exposure) begin() {
 	endpoints := e.endpoints()
 	e.want(endpoints)
 	for _, endpoint := range endpoints {
-		if _, err := e.ports.port(ctx, endpoint); err != nil {
+		if _, err := e.ports.allot(ctx, endpoint); err != nil {
 			return // run tries again, and says so
+		}
+	}
+	for _, endpoint := range endpoints {
+		if _, err := e.ports.port(ctx, endpoint); err != nil && ctx.Err() != nil {
+			return
 		}
 	}
 }
@@ -189,36 +192,4 @@ func (e *exposure) list() (all []admin.Exposed) {
 	}
 	slices.SortFunc(all, func(a, b admin.Exposed) int { return cmp.Compare(a.Endpoint, b.Endpoint) })
 	return all
-}
-
-// isOurs makes a test for addresses of ours, where calls come in.
-func isOurs(cfg *config.Config, opened []net.Listener, exposures []*exposure) func(host string, port int) bool {
-	hosts := make(map[string]bool)
-	for _, a := range ownAddresses() {
-		hosts[a.String()] = true
-	}
-	for _, h := range []string{"localhost", "127.0.0.1", "::1"} {
-		hosts[h] = true
-	}
-	ports := make(map[int]bool)
-	advertised := make(map[names.Advertise]bool)
-	for i, ln := range opened {
-		if at, ok := ln.Addr().(*net.TCPAddr); ok {
-			ports[at.Port] = true
-			if a := cfg.Listeners[i].Advertise; !a.IsZero() {
-				advertised[names.Advertise{Host: a.Host, Port: cmp.Or(a.Port, at.Port)}] = true
-			}
-		}
-	}
-	return func(host string, port int) bool {
-		if advertised[names.Advertise{Host: host, Port: port}] || hosts[host] && ports[port] {
-			return true
-		}
-		for _, e := range exposures {
-			if e.cfg.Ports.Contains(port) && (host == e.host || hosts[host]) {
-				return true
-			}
-		}
-		return false
-	}
 }

@@ -55,7 +55,7 @@ func newFacade(f *fleet, b *book) (n *facade, err error) {
 			}
 			return client, nil
 		}, names.UpstreamConfig{Dialect: wire.Dialect(up.Dialect), Log: f.log})
-		all = n.upstream
+		all, b.upstream = n.upstream, n.upstream.Registrations
 	} else {
 		kept, err := f.openStore(cfg.NamesStorage())
 		if err != nil {
@@ -92,7 +92,9 @@ func (n *facade) listen(set *metrics.Set) error {
 		if err != nil {
 			return fmt.Errorf("name server %s: %w", l.Name, err)
 		}
-		n.listeners = append(n.listeners, &countedListener{Listener: ln, metrics: set.Listener(l.Name)})
+		counts := set.Listener(l.Name)
+		counts.Limit.Set(float64(n.daemon.Limits.Connections))
+		n.listeners = append(n.listeners, &countedListener{Listener: ln, metrics: counts})
 		at := n.cfg.BroadcastAddress(i)
 		if at.IsZero() {
 			continue

@@ -36,6 +36,7 @@ type fleet struct {
 	catalog    *catalog                        // nil: no zero config
 	board      *board                          // nil: no topics
 	services   func(objects map[string]string) // is told of those with an exact object, by name; nil: nobody is
+	reconsider func()                          // is called when the catalog's routes have changed; nil: nobody is
 	closers    []io.Closer
 
 	// What the table is made of besides.
@@ -50,8 +51,13 @@ type fleet struct {
 }
 
 // newFleet makes what the configuration describes. Nothing runs before run.
-func newFleet(cfg *config.Config, set *metrics.Set, log *zap.Logger) (*fleet, error) {
+func newFleet(cfg *config.Config, set *metrics.Set, log *zap.Logger) (made *fleet, err error) {
 	f := &fleet{cfg: cfg, set: set, log: log, hops: &backend.Hops{}, limit: int64(cfg.Limits.MaxHandshake)}
+	defer func() {
+		if err != nil {
+			f.close()
+		}
+	}()
 	if cfg.UsesConsul() {
 		client, err := newConsul(&cfg.Consul)
 		if err != nil {
@@ -98,25 +104,38 @@ func newFleet(cfg *config.Config, set *metrics.Set, log *zap.Logger) (*fleet, er
 }
 
 // publish makes the table of routes. Those of the configuration come before what is
-// found out, but not one at their end that takes everybody: there would be no point in
-// anything behind it.
+// found out, and names last, but for a route of the configuration at their end that
+// takes everybody: there would be no point in anything behind it.
 func (f *fleet) publish() {
+	before := f.beforeNames()
 	f.parts.Lock()
 	defer f.parts.Unlock()
-	var routes []*router.Route
-	if f.board != nil {
-		routes = append(routes, f.board.routes...)
-	}
-	before, rest := f.configured, []*router.Route(nil)
-	if n := len(before) - 1; n >= 0 && before[n].Call == nil && before[n].TakesAll() {
-		before, rest = before[:n], before[n:]
-	}
-	routes = append(routes, before...)
+	routes := slices.Clip(before)
 	if f.parts.named != nil {
 		routes = append(routes, f.parts.named)
 	}
-	routes = append(append(routes, f.parts.catalog...), rest...)
-	f.table.Store(router.NewTable(routes))
+	_, rest := f.ordered()
+	f.table.Store(router.NewTable(append(routes, rest...)))
+}
+
+// ordered gives the configured routes, without and with only the last that takes all.
+func (f *fleet) ordered() (before, rest []*router.Route) {
+	if n := len(f.configured) - 1; n >= 0 && f.configured[n].Call == nil && f.configured[n].TakesAll() {
+		return f.configured[:n], f.configured[n:]
+	}
+	return f.configured, nil
+}
+
+// beforeNames gives the routes that clients get rather than one to what is registered.
+func (f *fleet) beforeNames() (routes []*router.Route) {
+	if f.board != nil {
+		routes = append(routes, f.board.routes...)
+	}
+	before, _ := f.ordered()
+	routes = append(routes, before...)
+	f.parts.Lock()
+	defer f.parts.Unlock()
+	return append(routes, f.parts.catalog...)
 }
 
 // onServices has told called with the objects of Consul's services, by the services'

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -23,23 +24,26 @@ type namePorts struct {
 	open  *expose.Listeners
 	log   *zap.Logger
 
+	syncing sync.Mutex // held while open is told
+
 	mu     sync.Mutex
 	wanted map[string]*router.Table // by key
 	given  map[string]int
 	opened map[string]net.Listener
+	full   time.Time // until when the range is taken for full
 	wake   chan struct{}
 }
 
-// newNamePorts makes them. Each is a listener like the one that like describes, at
+// newNamePorts makes them, of which most may be open. Each is a listener like the one that like describes, at
 // host.
-func newNamePorts(ports *expose.Ports, host string, server *relay.Server, like relay.ListenerConfig, log *zap.Logger) *namePorts {
+func newNamePorts(ports *expose.Ports, most int, host string, server *relay.Server, like relay.ListenerConfig, log *zap.Logger) *namePorts {
 	p := &namePorts{
 		ports: ports, log: log,
 		wanted: make(map[string]*router.Table), given: make(map[string]int), opened: make(map[string]net.Listener),
 		wake: make(chan struct{}, 1),
 	}
 	p.open = expose.NewListeners(expose.ListenersConfig{
-		Host: host, Log: log,
+		Host: host, Max: most, Log: log,
 		Open: func(key string, ln net.Listener) {
 			p.mu.Lock()
 			p.opened[key] = ln
@@ -80,6 +84,7 @@ func (p *namePorts) want(routes map[string]*router.Route) {
 		next[key] = router.NewTable([]*router.Route{r})
 	}
 	p.wanted = next
+	maps.DeleteFunc(p.given, func(key string, _ int) bool { return next[key] == nil })
 	p.mu.Unlock()
 	select {
 	case p.wake <- struct{}{}:
@@ -87,24 +92,50 @@ func (p *namePorts) want(routes map[string]*router.Route) {
 	}
 }
 
-// port gives the port of a key, which is open, or about to be.
+// fullFor is how long nobody asks for one more port of a range that is full: that looks
+// through the whole store.
+const fullFor = 10 * time.Second
+
+// port gives the port of a key, which is open by then.
 func (p *namePorts) port(ctx context.Context, key string) (int, error) {
-	port, err := p.ports.Port(ctx, key)
+	port, err := p.allot(ctx, key)
+	if err == nil {
+		err = p.open.Await(ctx, key, port)
+	}
 	if err != nil {
 		return 0, fmt.Errorf("no port of its own: %w", err)
-	}
-	p.mu.Lock()
-	known := p.given[key] == port
-	p.given[key] = port
-	p.mu.Unlock()
-	if !known {
-		p.sync()
 	}
 	return port, nil
 }
 
+// allot gives the port of a key, and has it opened.
+func (p *namePorts) allot(ctx context.Context, key string) (int, error) {
+	p.mu.Lock()
+	port, full := p.given[key], time.Now().Before(p.full)
+	p.mu.Unlock()
+	if port == 0 && full {
+		return 0, expose.ErrRangeFull
+	}
+	now, err := p.ports.Port(ctx, key)
+	p.mu.Lock()
+	if errors.Is(err, expose.ErrRangeFull) {
+		p.full = time.Now().Add(fullFor)
+	}
+	news := err == nil && p.wanted[key] != nil && p.given[key] != now
+	if news {
+		p.given[key] = now
+	}
+	p.mu.Unlock()
+	if news {
+		p.sync()
+	}
+	return now, err
+}
+
 // sync has the ports of what is wanted opened, as far as they are given.
 func (p *namePorts) sync() {
+	p.syncing.Lock() // else an older state could come last
+	defer p.syncing.Unlock()
 	p.mu.Lock()
 	want := make(map[string]int)
 	for key := range p.wanted {
@@ -137,12 +168,16 @@ func (p *namePorts) run(ctx context.Context) {
 		p.mu.Lock()
 		wanted := maps.Clone(p.wanted)
 		p.mu.Unlock()
+		without, first := 0, error(nil)
 		for key := range wanted {
-			if _, err := p.port(ctx, key); err != nil && !errors.Is(err, context.Canceled) {
-				p.log.Warn("no port of its own", zap.String("of", key), zap.Error(err))
-				retry.Reset(30 * time.Second)
+			if _, err := p.allot(ctx, key); err != nil && ctx.Err() == nil {
+				without++
+				first = cmp.Or(first, err)
 			}
-			p.ports.Used(key)
+		}
+		if without > 0 {
+			p.log.Warn("there are no ports for some names or endpoints", zap.Int("without", without), zap.Error(first))
+			retry.Reset(30 * time.Second)
 		}
 		p.sync()
 	}

@@ -18,13 +18,19 @@ import (
 // endpoints.
 type public struct {
 	exposures []*exposure
-	facade    *facade // nil: it is no name server
+	facade    *facade    // nil: it is no name server
+	ports     *namePorts // of names; nil: they get none
 }
 
 // newPublic makes what the configuration describes and opens its sockets. listeners
 // are those of the server, opened at opened.
-func newPublic(f *fleet, server *relay.Server, listeners []relay.ListenerConfig, opened []net.Listener) (*public, error) {
+func newPublic(f *fleet, server *relay.Server, listeners []relay.ListenerConfig, opened []net.Listener) (made *public, err error) {
 	p := new(public)
+	defer func() {
+		if err != nil {
+			p.close()
+		}
+	}()
 	cfg := f.cfg
 	named := cfg.NameServer.Enabled()
 	exposes := slices.ContainsFunc(cfg.Clusters, func(c config.Cluster) bool { return c.Expose == config.ExposePerEndpoint })
@@ -33,12 +39,10 @@ func newPublic(f *fleet, server *relay.Server, listeners []relay.ListenerConfig,
 	}
 	var kept store.Store = store.NewMemory()
 	if exposes || !cfg.NameServer.Ports.IsZero() {
-		var err error
 		if kept, err = f.openStore(cfg.PortsStorage()); err != nil {
 			return nil, err
 		}
 	}
-	var err error
 	if p.exposures, err = newExposures(f, kept, server, listeners); err != nil {
 		return nil, err
 	}
@@ -65,10 +69,14 @@ func newPublic(f *fleet, server *relay.Server, listeners []relay.ListenerConfig,
 			return nil, err
 		}
 		host, _, _ := net.SplitHostPort(through.Address.Address)
-		b.ports = newNamePorts(ports, host, server, like, f.log)
+		p.ports = newNamePorts(ports, r.Last-r.First+1, host, server, like, f.log)
 	}
-	p.facade, err = newFacade(f, b)
-	return p, err
+	b.ports = p.ports
+	if p.facade, err = newFacade(f, b); err != nil {
+		return p, err
+	}
+	f.reconsider = b.reconsider
+	return p, nil
 }
 
 // run serves it until ctx ends.
@@ -85,6 +93,12 @@ func (p *public) run(ctx context.Context) {
 
 // close closes the sockets of what will not run.
 func (p *public) close() {
+	for _, e := range p.exposures {
+		e.ports.open.Close()
+	}
+	if p.ports != nil {
+		p.ports.open.Close()
+	}
 	if p.facade != nil {
 		p.facade.close()
 	}

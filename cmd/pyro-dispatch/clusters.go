@@ -1,0 +1,89 @@
+package main
+
+import (
+	"context"
+	"maps"
+	"slices"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/pyro-dispatch/pyro-dispatch/backend"
+	"github.com/pyro-dispatch/pyro-dispatch/config"
+	"github.com/pyro-dispatch/pyro-dispatch/router"
+)
+
+// daemons is a cluster that names lead to.
+type daemons struct {
+	cluster *backend.Cluster
+	route   *router.Route      // to whatever its clients ask for there
+	stop    context.CancelFunc // nil before it runs
+	members []backend.Member
+	unused  time.Time // since when no name leads there; zero: one does
+}
+
+// keep makes the clusters that are wanted, and notes those that are not any more. The
+// lock is held.
+func (b *book) keep(wanted map[string][]backend.Member) {
+	for key, members := range wanted {
+		d := b.clusters[key]
+		if d == nil {
+			var err error
+			if d, err = b.start(key); err != nil {
+				b.log.Error("no route to what is registered", zap.String("cluster", key), zap.Error(err))
+				continue
+			}
+		}
+		d.unused = time.Time{}
+		if !slices.Equal(d.members, members) {
+			d.members = members
+			d.cluster.SetMembers(0, members)
+		}
+	}
+	for key, d := range b.clusters {
+		if _, there := wanted[key]; !there && d.unused.IsZero() {
+			d.unused, d.members = time.Now(), nil
+			d.cluster.SetMembers(0, nil)
+		}
+	}
+}
+
+// start makes a cluster, and runs it where the book does.
+func (b *book) start(key string) (*daemons, error) {
+	rc, cc := config.DefaultRoute(), config.DefaultCluster()
+	rc.Name, cc.Name = "names", key
+	d := &daemons{cluster: backend.NewCluster(b.fleet.clusterConfig(&cc, cc.Bounds(false), nil))}
+	var err error
+	if d.route, err = b.fleet.newRoute(&rc, &cc, d.cluster); err != nil {
+		return nil, err
+	}
+	d.route.Prepare()
+	b.clusters[key] = d
+	b.fleet.add(d.cluster)
+	if b.ctx != nil {
+		b.serve(d)
+	}
+	return d, nil
+}
+
+// serve runs a cluster until the book ends. The lock is held.
+func (b *book) serve(d *daemons) {
+	var ctx context.Context
+	ctx, d.stop = context.WithCancel(b.ctx)
+	b.running.Go(func() { d.cluster.Run(ctx) })
+}
+
+// forget ends clusters that no name has led to for long, and that nobody uses.
+func (b *book) forget(now time.Time) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for key, d := range maps.Clone(b.clusters) {
+		if d.unused.IsZero() || now.Sub(d.unused) < forgetAfter || d.stop == nil || len(d.cluster.Status().Endpoints) > 0 {
+			continue
+		}
+		d.stop()
+		b.fleet.remove(d.cluster)
+		delete(b.clusters, key)
+		b.fleet.set.Forget(key)
+	}
+}
