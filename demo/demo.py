@@ -16,10 +16,14 @@ import urllib.request
 
 HERE = pathlib.Path(__file__).parent
 DAEMONS = [("alpha", "pyro5"), ("beta", "pyro5"), ("gamma", "pyro5"), ("delta", "pyro4")]
+LISTENERS = [("recorder", ["temperature", "wind"]), ("alarm", ["temperature"])]
+TOPICS = ["temperature", "wind", "rain"]  # of the blobs, in order
 CONNECTED = 60  # clients at one time, while a daemon has four threads
 
 CONFIG = """\
 listeners: [{name: main, address: "%s"}]
+name_server: {listeners: [{address: "%s", broadcast: false}]}
+topics: example.blobdispatcher
 admin: {address: "%s"}
 log: {level: error, format: console}
 routes:
@@ -99,7 +103,8 @@ def run_clients(library, address, count):
 def states(admin):
     """What the dispatcher says of its endpoints, as its operators can ask."""
     with urllib.request.urlopen("http://%s/api/clusters" % admin, timeout=10) as answer:
-        return {e["address"]: e["state"] for e in json.load(answer)[0]["endpoints"]}
+        clusters = {c["name"]: c for c in json.load(answer)}
+    return {e["address"]: e["state"] for e in clusters["thermometers"]["endpoints"]}
 
 
 def kill_one(daemons, listen, admin):
@@ -118,6 +123,31 @@ def kill_one(daemons, listen, admin):
         raise SystemExit("demo: calls failed")
 
 
+def names_and_topics(stack, names):
+    """Two listeners find the dispatcher by name, and each gets what it listens to."""
+    listeners = []
+    for name, topics in LISTENERS:
+        process = stack.enter_context(subprocess.Popen(
+            [sys.executable, str(HERE / "listener.py"), name, names, *topics],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True))
+        stack.callback(process.terminate)
+        say("  " + process.stdout.readline().rstrip())
+        listeners.append(process)
+    sent = subprocess.run([sys.executable, str(HERE / "sender.py"), names, *TOPICS],
+                          stdout=subprocess.PIPE, text=True, timeout=60)
+    say(sent.stdout.rstrip())
+    if sent.returncode:
+        raise SystemExit("demo: the sender failed")
+    for (name, topics), process in zip(LISTENERS, listeners):
+        process.stdin.close()  # it ends; since the sender has its answers, it has its blobs
+        heard = process.stdout.read().splitlines()
+        say("".join("  %s\n" % line for line in heard).rstrip())
+        expected = ["%s got %s: {'number': %d}" % (name, topic, number)
+                    for number, topic in enumerate(TOPICS, 1) if topic in topics]
+        if heard != expected:
+            raise SystemExit("demo: %s did not get what it listens to" % name)
+
+
 def main():
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # so that the children are ended
     dispatcher, once = sys.argv[1], "--once" in sys.argv
@@ -128,10 +158,10 @@ def main():
             daemons.start(name)
             say("  %-6s a %s daemon on 127.0.0.1:%s" % (name, library.capitalize(), daemons.ports[name]))
 
-        listen, admin = free_address(9999), free_address(9990)
+        listen, names, admin = free_address(9999), free_address(9090), free_address(9990)
         static = json.dumps(["127.0.0.1:" + daemons.ports[name] for name, _ in DAEMONS])
         config = pathlib.Path(stack.enter_context(tempfile.TemporaryDirectory())) / "pyro-dispatch.yaml"
-        config.write_text(CONFIG % (listen, admin, static))
+        config.write_text(CONFIG % (listen, names, admin, static))
         say("\n2. One dispatcher for all of them: %s run --config pyro-dispatch.yaml, with" % dispatcher)
         say("".join("  | " + line for line in config.read_text().splitlines(True)))
         process = stack.enter_context(subprocess.Popen([dispatcher, "run", "--config", str(config)]))
@@ -147,13 +177,18 @@ def main():
 
         say("\n4. %d clients stay connected and call for six seconds, while a daemon dies:" % CONNECTED)
         kill_one(daemons, listen, admin)
+
+        say("\n5. The dispatcher as name server, on %s, and as dispatcher of blobs." % names)
+        say("   Two listeners register, and a sender that knows neither sends %s:" % ", ".join(TOPICS))
+        names_and_topics(stack, names)
         if once:
             return
-        say("\n5. It stays up; end it with Ctrl-C. Try, in another terminal:")
+        say("\n6. It stays up; end it with Ctrl-C. Try, in another terminal:")
         host, port = listen.split(":")
         for command, effect in (
                 (".venv/bin/python demo/client.py pyro5 %s 60 10" % listen, "another round of clients"),
                 ("curl http://%s/api/clusters" % admin, "the endpoints, and how they are"),
+                (".venv/bin/pyro5-nsc -n %s -p %s list" % tuple(names.split(":")), "the names, with addresses of ours"),
                 ("curl http://%s/metrics" % admin, "what the dispatcher counts"),
                 ("echo hello | nc %s %s | od -c -N 6" % (host, port), "what is no hello is refused, as Pyro does")):
             say("  %-58s %s" % (command, effect))
