@@ -16,8 +16,11 @@ import (
 func TestDrainHandshakes(t *testing.T) {
 	overAll(t, func(t *testing.T, tr transport) {
 		for _, d := range dialects {
-			release := make(chan struct{})
-			r := start(t, tr, setup{Daemons: []*pyrotest.Daemon{{OnConnect: pyrotest.AfterSignal(release, pyrotest.AcceptConnect)}}})
+			arrived, release := make(chan struct{}, 1), make(chan struct{})
+			r := start(t, tr, setup{Daemons: []*pyrotest.Daemon{{OnConnect: pyrotest.Steps(
+				func(*pyrotest.DaemonConn, pyrotest.Message) { arrived <- struct{}{} },
+				pyrotest.AfterSignal(release, pyrotest.AcceptConnect),
+			)}}})
 			silent := r.dial(pyrotest.Client{Dialect: d})
 			half := r.dial(pyrotest.Client{Dialect: d})
 			_, err := half.Write(half.ConnectMessage("some.object").Bytes()[:50])
@@ -25,7 +28,7 @@ func TestDrainHandshakes(t *testing.T) {
 			greeted := r.dial(pyrotest.Client{Dialect: d})
 			noError(t, greeted.Send(greeted.ConnectMessage("some.object")))
 			r.waitValue(3, "sessions")
-			pyrotest.WaitFor(t, "the CONNECT is on its way", func() bool { return len(r.daemon().Conns()) == 1 })
+			<-arrived
 			r.drain()
 			for _, c := range []*pyrotest.Client{silent, half} {
 				m, err := c.Next()
