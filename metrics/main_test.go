@@ -29,6 +29,14 @@ func newSet() *metrics.Set {
 	s.Source("", metrics.SourceCatalog)
 	s.Source("", metrics.SourceRegistration)
 	s.Source("lab", metrics.SourceNames)
+	zero := func() int { return 0 }
+	s.Names(10, zero)
+	s.Topics(10, 10, zero, zero, zero)
+	s.Ports("lab", 10, zero)
+	s.Ports("", 10, zero)
+	s.StoreFailures(metrics.StoreNames)
+	s.StoreFailures(metrics.StoreTopics)
+	s.StoreFailures(metrics.StorePorts)
 	s.Buffer()
 	s.Tracked(10, func() int { return 0 }, func() uint64 { return 0 })
 	return s

@@ -36,6 +36,7 @@ type Set struct {
 	endpoints  *prometheus.GaugeVec
 	clusters   clusterVecs
 	sources    sourceVecs
+	stores     *prometheus.CounterVec
 	bufferUse  prometheus.Gauge
 	bufferMax  prometheus.Gauge
 	bufferWait prometheus.Counter
@@ -88,6 +89,7 @@ func New(b Build) *Set {
 	s.endpoints = gauge("endpoint_connections", "Connections open to an endpoint.", "cluster", "endpoint")
 	s.clusters = newClusterVecs(counter, gauge, times)
 	s.sources = newSourceVecs(counter, gauge)
+	s.stores = counter("store_failures_total", "Questions and changes that a store could not answer or make: it cannot be reached or written, or is full.", "store")
 	s.bufferUse = gauge("buffer_memory_bytes", "Memory reserved for requests that are not complete yet.").WithLabelValues()
 	s.bufferMax = gauge("buffer_memory_limit_bytes", "The limit of buffer_memory_bytes.").WithLabelValues()
 	s.bufferWait = counter("buffer_memory_waits_total", "Times that reading from a client paused until buffer memory was free.").WithLabelValues()

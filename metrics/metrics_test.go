@@ -51,6 +51,7 @@ func TestEverySeriesExists(t *testing.T) {
 		"rejected_total reason":                    rejected,
 		"relayed_bytes_total direction":            {"reply", "request"},
 		"sessions_ended_total reason":              all,
+		"store_failures_total store":               values(constants(t, "own.go", "StoreKind")),
 		"source_failures_total reason":             values(constants(t, "../discovery/reason.go", "Reason")),
 	}
 	got := make(map[string][]string)
@@ -78,7 +79,7 @@ func TestEverySeriesExists(t *testing.T) {
 // fixedValues reports whether a label's values come from a list in the code,
 // not from the configuration or the build.
 func fixedValues(label string) bool {
-	return slices.Contains([]string{"outcome", "reason", "direction", "state", "result", "source", "certainty", "action"}, label)
+	return slices.Contains([]string{"outcome", "reason", "direction", "state", "result", "source", "store", "certainty", "action"}, label)
 }
 
 // routerReasons returns every router.Reason.

@@ -67,6 +67,8 @@ const referenceWatch = `## What to watch
 | Which sources have not answered for five minutes? | ` + "`time() - pyro_dispatch_source_last_answer_timestamp_seconds > 300`" + ` |
 | Why not? | ` + "`sum by (cluster, source, reason) (increase(pyro_dispatch_source_failures_total[5m])) > 0`" + ` |
 | Is a listener almost full? | ` + "`pyro_dispatch_sessions / pyro_dispatch_sessions_limit > 0.9`" + ` |
+| Are there hardly any ports left? | ` + "`pyro_dispatch_ports / pyro_dispatch_ports_limit > 0.9`" + ` |
+| Can registrations not be kept? | ` + "`sum by (store) (increase(pyro_dispatch_store_failures_total[5m])) > 0`" + ` |
 | Do slow senders use up the memory for requests? | ` + "`rate(pyro_dispatch_buffer_memory_waits_total[5m]) > 0`" + ` |
 
 Consul answers at least every minute or so, a DNS name every ` + "`interval`" + `: five minutes are too few where that is longer.
@@ -80,6 +82,7 @@ var labelMeanings = map[string]string{
 	"cluster":   "the cluster's name in the configuration, or that of the service in Consul that it was made of",
 	"endpoint":  "the endpoint's address as in the configuration, or as a source tells it",
 	"source":    "see [below](#source)",
+	"store":     "see [below](#store-of-store_failures_total)",
 	"outcome":   "see [below](#outcome)",
 	"reason":    "see below, for each metric",
 	"result":    "see [below](#result-of-health_checks_total)",
@@ -111,14 +114,14 @@ func reference(t *testing.T) string {
 	}
 
 	b.WriteString("\n## Labels\n\n| label | value |\n|---|---|\n")
-	for _, l := range []string{"listener", "route", "cluster", "endpoint", "source", "outcome", "reason", "result", "state", "certainty", "action", "direction", "version", "revision", "goversion"} {
+	for _, l := range []string{"listener", "route", "cluster", "endpoint", "source", "store", "outcome", "reason", "result", "state", "certainty", "action", "direction", "version", "revision", "goversion"} {
 		if !used[l] {
 			t.Errorf("no metric has the label %s", l)
 		}
 		fmt.Fprintf(&b, "| `%s` | %s |\n", l, labelMeanings[l])
 	}
 
-	for _, l := range []string{"outcome", "source", "state", "result", "reason", "certainty", "action"} {
+	for _, l := range []string{"outcome", "source", "store", "state", "result", "reason", "certainty", "action"} {
 		writeValues(t, &b, l, families)
 	}
 	b.WriteString("\n" + referenceWatch)
@@ -200,6 +203,7 @@ func valueMeanings(t *testing.T) map[string]map[string]string {
 		"sessions_ended_total reason":   ended,
 		"source":                        comments(constants(t, "source.go", "SourceKind")),
 		"source_failures_total reason":  commentedStrings(t, "source.go")["sourceFailures"],
+		"store_failures_total store":    comments(constants(t, "own.go", "StoreKind")),
 		"state":                         reasons["breakerStates"],
 		"circles_total certainty":       reasons["circleCertainties"],
 		"circles_total action":          reasons["circleActions"],

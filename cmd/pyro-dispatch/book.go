@@ -81,6 +81,19 @@ func (b *book) changed(all []names.Registration) {
 	b.settle()
 }
 
+// count is how many names clients have registered, or asked an upstream name server for.
+func (b *book) count() int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	n := len(b.foreign)
+	for i := range b.known {
+		if b.known[i].Origin == names.Registered {
+			n++
+		}
+	}
+	return n
+}
+
 // callable reports whether r is of an object that somebody else's daemon has.
 func (b *book) callable(r *names.Registration) bool {
 	if r.Origin != names.Registered && r.Origin != names.Foreign {

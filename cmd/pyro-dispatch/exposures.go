@@ -48,10 +48,12 @@ func newExposures(f *fleet, kept store.Store, server *relay.Server, listeners []
 		if err != nil {
 			return all, err
 		}
+		size := c.Ports.Last - c.Ports.First + 1
+		f.set.Ports(c.Name, size, func() int { return len(ports.Mapping()) })
 		host := f.cfg.ExposeHost(c)
 		e := &exposure{
 			cfg: c, cluster: f.clusters[at], host: publicHost(through, host), routes: make(map[string]*router.Route),
-			ports: newNamePorts(ports, c.Ports.Last-c.Ports.First+1, host, server, like, f.log),
+			ports: newNamePorts(ports, size, host, server, like, f.log),
 		}
 		e.routeTo = func(a backend.Address) (*router.Route, error) {
 			r := config.DefaultRoute()

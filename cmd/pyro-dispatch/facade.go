@@ -57,7 +57,7 @@ func newFacade(f *fleet, b *book) (n *facade, err error) {
 		}, names.UpstreamConfig{Dialect: wire.Dialect(up.Dialect), Log: f.log})
 		all, b.upstream = n.upstream, n.upstream.Registrations
 	} else {
-		kept, err := f.openStore(cfg.NamesStorage())
+		kept, err := f.openStore(cfg.NamesStorage(), metrics.StoreNames)
 		if err != nil {
 			return n, err
 		}
@@ -71,6 +71,7 @@ func newFacade(f *fleet, b *book) (n *facade, err error) {
 		n.directory.Changed(b.changed)
 		all = n.directory
 	}
+	f.set.Names(cfg.NameServer.MaxNames, b.count)
 	server := names.NewServer(all, names.Config{
 		Exposer: b, Advertise: n.advertise, MayRegister: n.trusts, Log: f.log,
 	})

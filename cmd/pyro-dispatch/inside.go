@@ -4,6 +4,7 @@ import (
 	"context"
 	"net"
 	"net/netip"
+	"sync"
 
 	"github.com/pyro-dispatch/pyro-dispatch/backend"
 	"github.com/pyro-dispatch/pyro-dispatch/control"
@@ -16,6 +17,10 @@ type inside struct {
 	ctx    context.Context // of the daemon's connections
 	daemon *control.Daemon
 	name   string // of the listener, for the daemon's objects and logs
+
+	mu      sync.Mutex
+	closed  bool
+	serving sync.WaitGroup
 }
 
 // insideMembers are where the dispatcher's own daemon seems to be: it speaks both
@@ -32,8 +37,23 @@ func (d *inside) DialContext(ctx context.Context, _, _ string) (net.Conn, error)
 	if err != nil {
 		return nil, err
 	}
-	go d.daemon.ServeConn(d.ctx, fromClient{theirs, backend.ClientOf(ctx)}, d.name)
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.closed {
+		ours.Close()
+		theirs.Close()
+		return nil, net.ErrClosed
+	}
+	d.serving.Go(func() { d.daemon.ServeConn(d.ctx, fromClient{theirs, backend.ClientOf(ctx)}, d.name) })
 	return ours, nil
+}
+
+// close ends the daemon's connections, when ctx has ended, and waits for them.
+func (d *inside) close() {
+	d.mu.Lock()
+	d.closed = true
+	d.mu.Unlock()
+	d.serving.Wait()
 }
 
 // fromClient is a connection that says it comes from a client.

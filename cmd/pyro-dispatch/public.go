@@ -10,6 +10,7 @@ import (
 	"github.com/pyro-dispatch/pyro-dispatch/admin"
 	"github.com/pyro-dispatch/pyro-dispatch/config"
 	"github.com/pyro-dispatch/pyro-dispatch/expose"
+	"github.com/pyro-dispatch/pyro-dispatch/metrics"
 	"github.com/pyro-dispatch/pyro-dispatch/relay"
 	"github.com/pyro-dispatch/pyro-dispatch/store"
 )
@@ -39,7 +40,7 @@ func newPublic(f *fleet, server *relay.Server, listeners []relay.ListenerConfig,
 	}
 	var kept store.Store = store.NewMemory()
 	if exposes || !cfg.NameServer.Ports.IsZero() {
-		if kept, err = f.openStore(cfg.PortsStorage()); err != nil {
+		if kept, err = f.openStore(cfg.PortsStorage(), metrics.StorePorts); err != nil {
 			return nil, err
 		}
 	}
@@ -64,6 +65,7 @@ func newPublic(f *fleet, server *relay.Server, listeners []relay.ListenerConfig,
 		if err != nil {
 			return nil, err
 		}
+		f.set.Ports("", r.Last-r.First+1, func() int { return len(ports.Mapping()) })
 		like, err := listenerLike(listeners, through, "names", f)
 		if err != nil {
 			return nil, err

@@ -14,6 +14,7 @@ import (
 	"github.com/pyro-dispatch/pyro-dispatch/blob"
 	"github.com/pyro-dispatch/pyro-dispatch/config"
 	"github.com/pyro-dispatch/pyro-dispatch/control"
+	"github.com/pyro-dispatch/pyro-dispatch/metrics"
 	"github.com/pyro-dispatch/pyro-dispatch/router"
 	"github.com/pyro-dispatch/pyro-dispatch/topics"
 )
@@ -35,13 +36,14 @@ type board struct {
 	forget    time.Duration
 	log       *zap.Logger
 	where     atomic.Pointer[map[string]topics.Listener] // by address
-	stop      context.CancelFunc                         // ends the registry's connections
+	daemon    *inside                                    // has the registry
+	stop      context.CancelFunc                         // ends the daemon's connections
 }
 
 // newBoard makes the topics that the configuration describes.
 func newBoard(f *fleet) (*board, error) {
 	cfg := &f.cfg.Topics
-	kept, err := f.openStore(f.cfg.TopicsStorage())
+	kept, err := f.openStore(f.cfg.TopicsStorage(), metrics.StoreTopics)
 	if err != nil {
 		return nil, err
 	}
@@ -59,6 +61,15 @@ func newBoard(f *fleet) (*board, error) {
 	bc.Dialer = b
 	b.listeners = backend.NewCluster(bc)
 	b.registry.Changed(b.changed)
+	f.set.Topics(cfg.MaxTopics, cfg.MaxListeners,
+		func() int { return len(b.perTopic()) },
+		func() int { return len(b.registry.All()) },
+		func() (most int) {
+			for _, n := range b.perTopic() {
+				most = max(most, n)
+			}
+			return most
+		})
 
 	var ctx context.Context
 	ctx, b.stop = context.WithCancel(context.Background())
@@ -67,11 +78,12 @@ func newBoard(f *fleet) (*board, error) {
 	bc = f.clusterConfig(&cc, cc.Bounds(false), nil)
 	bc.Health.AskServer = false
 	bc.Members = insideMembers
-	bc.Dialer = &inside{ctx: ctx, name: ownCluster, daemon: control.New(control.Config{
+	b.daemon = &inside{ctx: ctx, name: ownCluster, daemon: control.New(control.Config{
 		Lookup:     func(id string) (control.Object, bool) { return b.registry, id == b.object },
 		Registered: func() []string { return []string{b.object} },
 		Log:        f.log,
 	})}
+	bc.Dialer = b.daemon
 	b.own = backend.NewCluster(bc)
 	return b, b.makeRoutes(f, cfg)
 }
@@ -105,6 +117,15 @@ func (b *board) makeRoutes(f *fleet, cfg *config.Topics) error {
 	}
 	b.routes = []*router.Route{blobs, own}
 	return nil
+}
+
+// perTopic counts the listeners of each topic.
+func (b *board) perTopic() map[topics.Topic]int {
+	n := make(map[topics.Topic]int)
+	for _, l := range b.registry.All() {
+		n[l.Topic]++
+	}
+	return n
 }
 
 // places gives the listeners of a topic.
@@ -164,6 +185,7 @@ func (b *board) run(ctx context.Context) {
 	running.Go(func() { b.age(ctx) })
 	running.Wait()
 	b.stop()
+	b.daemon.close()
 }
 
 // age drops listeners that have not been reached for long.
