@@ -152,6 +152,7 @@ func TestBookForgets(t *testing.T) {
 		go func() { defer close(ended); b.run(ctx) }()
 		all := registrations(t, names.Registered, "a=o@./u:/nowhere")
 		b.changed(all)
+		synctest.Wait()
 		first := b.clusters["names/unix:/nowhere"]
 		b.changed(nil)
 		if got := b.found("o"); got != "none" {
@@ -159,6 +160,7 @@ func TestBookForgets(t *testing.T) {
 		}
 		time.Sleep(forgetAfter - time.Minute)
 		b.changed(all)
+		synctest.Wait()
 		if b.clusters["names/unix:/nowhere"] != first {
 			t.Error("it is another cluster")
 		}
@@ -168,6 +170,7 @@ func TestBookForgets(t *testing.T) {
 		}
 		b.changed(nil)
 		time.Sleep(forgetAfter + 2*lookAfter)
+		synctest.Wait()
 		if len(b.clusters) != 0 || len(b.fleet.all()) != 0 || r.series("names/unix:/nowhere") != 0 {
 			t.Errorf("left are %d clusters, %d in the fleet and %d series", len(b.clusters), len(b.fleet.all()), r.series("names/unix:/nowhere"))
 		}

@@ -102,6 +102,10 @@ func (p *namePorts) port(ctx context.Context, key string) (int, error) {
 	if err == nil {
 		err = p.open.Await(ctx, key, port)
 	}
+	if errors.Is(err, expose.ErrNotWanted) { // given by another call, which is about to have it opened
+		p.sync()
+		err = p.open.Await(ctx, key, port)
+	}
 	if err != nil {
 		return 0, fmt.Errorf("no port of its own: %w", err)
 	}
