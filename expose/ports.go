@@ -128,6 +128,9 @@ func (p *Ports) port(ctx context.Context, key string) (int, error) {
 	return 0, err
 }
 
+// Given reports whether a key has a port, as far as is known without asking the store.
+func (p *Ports) Given(key string) bool { return p.known(key) != 0 }
+
 // known is the port of a key in the range, as far as it is known, or 0.
 func (p *Ports) known(key string) int {
 	p.mu.Lock()

@@ -115,9 +115,9 @@ func (p *namePorts) port(ctx context.Context, key string) (int, error) {
 // allot gives the port of a key, and has it opened.
 func (p *namePorts) allot(ctx context.Context, key string) (int, error) {
 	p.mu.Lock()
-	port, full := p.given[key], time.Now().Before(p.full)
+	full := time.Now().Before(p.full)
 	p.mu.Unlock()
-	if port == 0 && full {
+	if full && !p.ports.Given(key) {
 		return 0, expose.ErrRangeFull
 	}
 	now, err := p.ports.Port(ctx, key)
