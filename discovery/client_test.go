@@ -21,6 +21,7 @@ import (
 	"github.com/hashicorp/consul/api"
 
 	"github.com/pyro-dispatch/pyro-dispatch/backend"
+	"github.com/pyro-dispatch/pyro-dispatch/pace"
 )
 
 func TestParseAddress(t *testing.T) {
@@ -171,7 +172,7 @@ func TestTokenExpires(t *testing.T) {
 		if err := os.WriteFile(file, []byte("new"), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		time.Sleep(maxDelay)
+		time.Sleep(pace.MaxDelay)
 		f.set("cam", entry(1), entry(2))
 		synctest.Wait()
 		if diff := cmp.Diff([]string{":1", ":1 :2"}, l.take()); diff != "" {

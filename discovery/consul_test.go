@@ -10,6 +10,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/hashicorp/consul/api"
+
+	"github.com/pyro-dispatch/pyro-dispatch/pace"
 )
 
 // bench is a Consul source of service "cam" that runs, with everything around it.
@@ -150,13 +152,13 @@ func TestConsulRate(t *testing.T) {
 					reply(w, []*api.ServiceEntry{entry(1)})
 				})
 				b.start(t)
-				if n := len(b.asked()); status == http.StatusOK && n != paceBurst {
-					t.Errorf("asked %d times at once, want %d", n, paceBurst)
+				if n := len(b.asked()); status == http.StatusOK && n != pace.QueryBurst {
+					t.Errorf("asked %d times at once, want %d", n, pace.QueryBurst)
 				}
 				time.Sleep(10 * time.Minute)
-				most, least := 10*60*2+paceBurst, 10*60*2
+				most, least := 10*60*2+pace.QueryBurst, 10*60*2
 				if status != http.StatusOK {
-					most, least = 10*60/5+10, 10*60/10 // between half of maxDelay and all of it
+					most, least = 10*60/5+10, 10*60/10 // between half of pace.MaxDelay and all of it
 				}
 				if n := len(b.asked()); n > most || n < least {
 					t.Errorf("asked %d times in 10 minutes, want %d to %d", n, least, most)
@@ -210,14 +212,14 @@ func TestDatacenters(t *testing.T) {
 		b.start(t, func(c *ConsulConfig) { c.Datacenters = []string{"near", "far", "farther"} })
 		b.wantSets(t, "near never answered", ":2 :3")
 		down.Store("")
-		time.Sleep(maxDelay)
+		time.Sleep(pace.MaxDelay)
 		b.wantSets(t, "near answers", ":1")
 		down.Store("near")
 		b.change(func() {})
 		time.Sleep(time.Hour)
 		b.wantSets(t, "near is away")
 		down.Store("")
-		time.Sleep(maxDelay)
+		time.Sleep(pace.MaxDelay)
 		b.fakeConsul.set("near/cam", entry(1, checked("critical")))
 		b.wantSets(t, "near has none", ":2 :3")
 		b.fakeConsul.set("far/cam")

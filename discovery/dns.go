@@ -15,6 +15,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/pyro-dispatch/pyro-dispatch/backend"
+	"github.com/pyro-dispatch/pyro-dispatch/pace"
 )
 
 // Resolver looks names up; *net.Resolver does.
@@ -98,7 +99,7 @@ func (s *DNS) Run(ctx context.Context, set func([]backend.Member)) {
 	updates := &updates{log: log, events: s.config.Events, set: set}
 	m := &merger{groups: [][]part{make([]part, 1)}, sort: true, set: updates.tell}
 	absent := absence{grace: s.config.Grace}
-	var delays backoff
+	var delays pace.Backoff
 	for ctx.Err() == nil {
 		members, problems, err := s.lookup(ctx)
 		if ctx.Err() != nil {
@@ -110,14 +111,14 @@ func (s *DNS) Run(ctx context.Context, set func([]backend.Member)) {
 		}
 		if err != nil {
 			report.failed(err)
-			delay = min(delay, delays.next())
+			delay = min(delay, delays.Next())
 		} else {
-			delays.reset()
+			delays.Reset()
 			report.answered()
 			report.nonsense(problems)
 			m.know(0, 0, members)
 		}
-		sleep(ctx, delay)
+		pace.Sleep(ctx, delay)
 	}
 }
 

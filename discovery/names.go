@@ -12,6 +12,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/pyro-dispatch/pyro-dispatch/backend"
+	"github.com/pyro-dispatch/pyro-dispatch/pace"
 	"github.com/pyro-dispatch/pyro-dispatch/values"
 	"github.com/pyro-dispatch/pyro-dispatch/wire"
 )
@@ -157,7 +158,7 @@ func (s *NameServer) Run(ctx context.Context, set func([]backend.Member)) {
 	none := emptiness{grace: s.config.Grace}
 	var told bool
 	var last []Named
-	var delays backoff
+	var delays pace.Backoff
 	for ctx.Err() == nil {
 		names, problems, err := s.ask(ctx)
 		if ctx.Err() != nil {
@@ -175,10 +176,10 @@ func (s *NameServer) Run(ctx context.Context, set func([]backend.Member)) {
 		case err != nil:
 			report.failed(err)
 			if reasonOf(err) != ReasonTimeout {
-				delay = min(delay, delays.next())
+				delay = min(delay, delays.Next())
 			}
 		default:
-			delays.reset()
+			delays.Reset()
 			report.answered()
 			report.nonsense(problems)
 			if !told || !slices.Equal(names, last) {
@@ -187,7 +188,7 @@ func (s *NameServer) Run(ctx context.Context, set func([]backend.Member)) {
 			}
 			m.know(0, 0, members(names))
 		}
-		sleep(ctx, delay)
+		pace.Sleep(ctx, delay)
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/pyro-dispatch/pyro-dispatch/pace"
 	"github.com/pyro-dispatch/pyro-dispatch/values"
 )
 
@@ -83,7 +84,7 @@ func TestNamesPace(t *testing.T) {
 	}{
 		{"well", &fakeNames{answer: names("a=PYRO:o@lab:1")}, 9500 * time.Millisecond, 10500 * time.Millisecond, 10500 * time.Millisecond},
 		{"frozen", &fakeNames{hangs: true}, 14500 * time.Millisecond, 15500 * time.Millisecond, 15500 * time.Millisecond},
-		{"gone", &fakeNames{dialErr: &net.OpError{Op: "dial", Err: syscall.ECONNREFUSED}}, maxDelay / 2, 10500 * time.Millisecond, firstDelay},
+		{"gone", &fakeNames{dialErr: &net.OpError{Op: "dial", Err: syscall.ECONNREFUSED}}, pace.MaxDelay / 2, 10500 * time.Millisecond, pace.FirstDelay},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/hashicorp/consul/api"
+
+	"github.com/pyro-dispatch/pyro-dispatch/pace"
 )
 
 // TestConsulKeeps: an answer that says nothing changes nothing, however often it
@@ -171,7 +173,7 @@ func TestEmptyHanded(t *testing.T) {
 			wait(DefaultGrace, ":1*7 :3"),
 		}},
 		{"empty for good", []step{
-			away, back("empty", nil), other, wait(DefaultGrace - 3*time.Minute - 20*time.Second), wait(2*time.Minute+maxDelay+5*time.Second, ""),
+			away, back("empty", nil), other, wait(DefaultGrace - 3*time.Minute - 20*time.Second), wait(2*time.Minute+pace.MaxDelay+5*time.Second, ""),
 			wait(time.Hour),
 		}},
 		{"empty, away again, empty", []step{

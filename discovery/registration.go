@@ -14,6 +14,8 @@ import (
 
 	"github.com/hashicorp/consul/api"
 	"go.uber.org/zap"
+
+	"github.com/pyro-dispatch/pyro-dispatch/pace"
 )
 
 // RegistrationConfig says as what the dispatcher is registered.
@@ -76,10 +78,10 @@ func (r *Registration) Run(ctx context.Context) {
 	var (
 		registered bool
 		hash       string // of what the agent knows of us
-		delays     backoff
-		limit      = pace{interval: time.Second, burst: 2}
+		delays     pace.Backoff
+		limit      = pace.Bucket{Interval: time.Second, Burst: 2}
 	)
-	for sleep(ctx, limit.next(time.Now())) {
+	for pace.Sleep(ctx, limit.Next(time.Now())) {
 		var err error
 		if !registered {
 			if err = r.register(ctx); err == nil {
@@ -101,10 +103,10 @@ func (r *Registration) Run(ctx context.Context) {
 		if err != nil {
 			hash = ""
 			r.report.failed(err)
-			sleep(ctx, delays.next())
+			pace.Sleep(ctx, delays.Next())
 			continue
 		}
-		delays.reset()
+		delays.Reset()
 		r.report.answered()
 	}
 }
@@ -188,7 +190,7 @@ func (r *Registration) Deregister(ctx context.Context) error {
 	if !r.tried {
 		return nil
 	}
-	for delays := (backoff{}); ; {
+	for delays := (pace.Backoff{}); ; {
 		err := r.deregister(ctx)
 		if err == nil || hasStatus(err, http.StatusNotFound) {
 			r.report.log.Info("deregistered from Consul")
@@ -196,7 +198,7 @@ func (r *Registration) Deregister(ctx context.Context) error {
 			return nil
 		}
 		r.report.failed(err)
-		if !sleep(ctx, delays.next()) {
+		if !pace.Sleep(ctx, delays.Next()) {
 			return fmt.Errorf("deregistering from Consul: %w: %w", ctx.Err(), shortened(err))
 		}
 	}

@@ -12,6 +12,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/hashicorp/consul/api"
+
+	"github.com/pyro-dispatch/pyro-dispatch/pace"
 )
 
 func newTestRegistration(t *testing.T, f *fakeConsul, l *listener) *Registration {
@@ -42,7 +44,7 @@ func TestRegistration(t *testing.T) {
 		go func() { defer close(ended); r.Run(t.Context()) }()
 		time.Sleep(time.Minute)
 		f.answer(nil)
-		time.Sleep(maxDelay)
+		time.Sleep(pace.MaxDelay)
 		want := &api.AgentServiceRegistration{
 			ID: testID, Name: "dispatch", Address: "192.0.2.1", Port: 9999,
 			Tags: []string{"lab"}, Meta: map[string]string{"version": "v3"},
@@ -122,7 +124,7 @@ func TestDeregisterTries(t *testing.T) {
 	}{
 		{"at once", nil, 0, nil, 0},
 		{"not known", func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "unknown service", http.StatusNotFound) }, 0, nil, 0},
-		{"at last", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(broken) }, 5 * time.Second, nil, 5*time.Second + maxDelay},
+		{"at last", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(broken) }, 5 * time.Second, nil, 5*time.Second + pace.MaxDelay},
 		{"never", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(broken) }, 0, context.DeadlineExceeded, 30 * time.Second},
 		{"hangs", func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }, 0, context.DeadlineExceeded, 30 * time.Second},
 	}

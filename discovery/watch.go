@@ -6,6 +6,8 @@ import (
 
 	"github.com/hashicorp/consul/api"
 	"go.uber.org/zap"
+
+	"github.com/pyro-dispatch/pyro-dispatch/pace"
 )
 
 // answer is what one round of asking gave.
@@ -46,10 +48,10 @@ func (w *watch[T]) run(ctx context.Context) {
 	var (
 		index  uint64
 		last   = make(map[string]uint64) // index, by source: an agent's view lags behind the servers
-		delays backoff
-		limit  = pace{interval: paceInterval, burst: paceBurst}
+		delays pace.Backoff
+		limit  = pace.Bucket{Interval: pace.QueryInterval, Burst: pace.QueryBurst}
 	)
-	for sleep(ctx, limit.next(time.Now())) {
+	for pace.Sleep(ctx, limit.Next(time.Now())) {
 		a, err := w.ask(ctx, api.QueryOptions{WaitIndex: index, WaitTime: w.waitTime()})
 		if ctx.Err() != nil {
 			return
@@ -58,12 +60,12 @@ func (w *watch[T]) run(ctx context.Context) {
 			w.fail(err)
 			clear(last)
 			index = 0
-			if !sleep(ctx, delays.next()) {
+			if !pace.Sleep(ctx, delays.Next()) {
 				return
 			}
 			continue
 		}
-		delays.reset()
+		delays.Reset()
 		w.report.answered()
 		backwards := a.index < last[a.source]
 		if backwards {

@@ -13,6 +13,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/pyro-dispatch/pyro-dispatch/pace"
 	"github.com/pyro-dispatch/pyro-dispatch/store/storetest"
 )
 
@@ -280,7 +281,7 @@ func watchAll(t *testing.T, s Store) *listener {
 // want waits until everybody rests, and compares what was told since the last time.
 func (l *listener) want(t *testing.T, want string) {
 	t.Helper()
-	time.Sleep(2 * paceInterval)
+	time.Sleep(2 * pace.QueryInterval)
 	synctest.Wait()
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -10,6 +10,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/pyro-dispatch/pyro-dispatch/pace"
 	"github.com/pyro-dispatch/pyro-dispatch/store/storetest"
 )
 
@@ -161,7 +162,7 @@ func TestAWatchOfConsulBeginsAnewAfterAnOutage(t *testing.T) {
 		time.Sleep(2 * s.wait)
 		f.Restart(3)
 		f.Answer(nil)
-		time.Sleep(maxDelay)
+		time.Sleep(pace.MaxDelay)
 		told.want(t, "map[]")
 		put(t, s, "b", "2", 0)
 		told.want(t, "map[b:2]")

@@ -3,11 +3,12 @@ package store
 import (
 	"context"
 	"maps"
-	"math/rand/v2"
 	"time"
 
 	"github.com/hashicorp/consul/api"
 	"go.uber.org/zap"
+
+	"github.com/pyro-dispatch/pyro-dispatch/pace"
 )
 
 // Watch is Store's. It follows what HashiCorp says of blocking queries
@@ -21,11 +22,11 @@ func (c *Consul) Watch(ctx context.Context, changed func(map[string]Entry)) {
 	var (
 		index  uint64
 		told   map[string]Entry
-		delays backoff
-		limit  = pace{interval: paceInterval, burst: paceBurst}
+		delays pace.Backoff
+		limit  = pace.Bucket{Interval: pace.QueryInterval, Burst: pace.QueryBurst}
 		log    = outageLog{log: c.log.With(zap.String("prefix", c.prefix))}
 	)
-	for sleep(ctx, limit.next(time.Now())) {
+	for pace.Sleep(ctx, limit.Next(time.Now())) {
 		all, now, err := c.list(ctx, api.QueryOptions{WaitIndex: index, WaitTime: c.wait})
 		if ctx.Err() != nil {
 			return
@@ -33,13 +34,13 @@ func (c *Consul) Watch(ctx context.Context, changed func(map[string]Entry)) {
 		if err != nil {
 			log.failed(err)
 			index = 0
-			if !sleep(ctx, delays.next()) {
+			if !pace.Sleep(ctx, delays.Next()) {
 				return
 			}
 			continue
 		}
 		log.answered()
-		delays.reset()
+		delays.Reset()
 		if now < index {
 			log.log.Warn("Consul's index went backwards", zap.Uint64("from", index), zap.Uint64("to", now))
 			index = 0
@@ -72,63 +73,5 @@ func (l *outageLog) answered() {
 	if l.failures > 0 {
 		l.log.Info("the store can ask Consul again", zap.Duration("after", time.Since(l.since)), zap.Int("failures", l.failures))
 		l.failures = 0
-	}
-}
-
-const (
-	firstDelay = 100 * time.Millisecond
-	maxDelay   = 10 * time.Second
-
-	// A blocking query returns at once as long as there is something new. The first
-	// few do so undelayed; then, half a second apart.
-	paceBurst    = 5
-	paceInterval = 500 * time.Millisecond
-)
-
-// backoff is how long to wait after failures, one after the other.
-type backoff struct{ failures int }
-
-// next is the delay after one more failure. It doubles up to maxDelay; the latter
-// half of it is chance, so that many who failed together do not return together.
-func (b *backoff) next() time.Duration {
-	delay := maxDelay
-	if b.failures < 7 {
-		delay = min(firstDelay<<b.failures, maxDelay)
-	}
-	b.failures++
-	return delay/2 + rand.N(delay/2)
-}
-
-// reset says that it went well.
-func (b *backoff) reset() { b.failures = 0 }
-
-// pace is a token bucket that begins full.
-type pace struct {
-	interval time.Duration // in which one token is added
-	burst    int
-	empty    time.Time // when the bucket was empty, were it never bounded
-}
-
-// next is the delay until one more may begin, and counts it as begun then.
-func (p *pace) next(now time.Time) time.Duration {
-	if full := now.Add(-time.Duration(p.burst) * p.interval); p.empty.Before(full) {
-		p.empty = full
-	}
-	p.empty = p.empty.Add(p.interval)
-	return max(p.empty.Sub(now), 0)
-}
-
-// sleep waits, and reports false when ctx ended.
-func sleep(ctx context.Context, d time.Duration) bool {
-	if d <= 0 {
-		return ctx.Err() == nil
-	}
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return true
-	case <-ctx.Done():
-		return false
 	}
 }
