@@ -170,22 +170,6 @@ func (b *book) settle() {
 	}
 }
 
-// apart is why names of an object cannot be called.
-func apart(object, taken string, meanings []names.Meaning) error {
-	if taken != "" {
-		return fmt.Errorf("object %s is that of route %s: without ports for names they cannot be told apart", object, taken)
-	}
-	return fmt.Errorf("object %s is registered at %s and at %s: without ports for names, or a group, they cannot be told apart",
-		object, meanings[0].At[0].Addr, meanings[1].At[0].Addr)
-}
-
-func membersAt(at []names.Address) (members []backend.Member) {
-	for _, a := range at {
-		members = append(members, backend.Member{Address: backend.Address{Network: a.Network, Addr: a.Addr}})
-	}
-	return members
-}
-
 // reconsider settles everything anew: other routes than before come before those of
 // names.
 func (b *book) reconsider() {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"maps"
 	"slices"
 	"time"
@@ -10,6 +11,7 @@ import (
 
 	"github.com/pyro-dispatch/pyro-dispatch/backend"
 	"github.com/pyro-dispatch/pyro-dispatch/config"
+	"github.com/pyro-dispatch/pyro-dispatch/names"
 	"github.com/pyro-dispatch/pyro-dispatch/router"
 )
 
@@ -86,4 +88,20 @@ func (b *book) forget(now time.Time) {
 		delete(b.clusters, key)
 		b.fleet.set.Forget(key)
 	}
+}
+
+// apart is why names of an object cannot be called.
+func apart(object, taken string, meanings []names.Meaning) error {
+	if taken != "" {
+		return fmt.Errorf("object %s is that of route %s: without ports for names they cannot be told apart", object, taken)
+	}
+	return fmt.Errorf("object %s is registered at %s and at %s: without ports for names, or a group, they cannot be told apart",
+		object, meanings[0].At[0].Addr, meanings[1].At[0].Addr)
+}
+
+func membersAt(at []names.Address) (members []backend.Member) {
+	for _, a := range at {
+		members = append(members, backend.Member{Address: backend.Address{Network: a.Network, Addr: a.Addr}})
+	}
+	return members
 }
