@@ -280,10 +280,13 @@ func TestDeliverForNobodysObject(t *testing.T) {
 		var a audience
 		r := start(t, tr, setup{
 			Call: true, Daemons: []*pyrotest.Daemon{a.daemon("A", pyrotest.Echo)},
-			Route: func(r *router.Route) {
-				r.Answer = &router.Members{Methods: []string{"process_blob"}}
+			Route: func(r *router.Route) { r.Listeners = []string{"another"} },
+			Calls: func(r *rig) []*router.Route {
+				return append(blobRoute(func(r *router.Route) { r.Deliver.To = router.ToAll })(r), &router.Route{
+					Name: "answer", Calls: r.set.Calls("answer", ""), Mode: router.ModeCall, Timeouts: router.InheritAll(),
+					Answer: &router.Members{Methods: []string{"process_blob"}}, // and no cluster
+				})
 			},
-			Calls: blobRoute(func(r *router.Route) { r.Deliver.To = router.ToAll }),
 		})
 		for _, d := range dialects {
 			c := r.dial(pyrotest.Client{Dialect: d})

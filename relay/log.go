@@ -88,7 +88,7 @@ func (d *driver) sessionFields(sum *router.Summary) []zap.Field {
 		)
 	}
 	if r := d.session.Route(); r != nil {
-		fields = append(fields, zap.String("route", r.Name), zap.String("cluster", r.Cluster.Name()))
+		fields = append(fields, zap.String("route", r.Name), zap.String("cluster", r.ClusterName()))
 	}
 	if sum.Endpoint != "" {
 		fields = append(fields, zap.String("endpoint", sum.Endpoint))

@@ -117,7 +117,7 @@ func (s *Session) failureText(now time.Duration, c *call) string {
 	default:
 		why = cause(c.failure)
 	}
-	text := fmt.Sprintf("pyro-dispatch: %s (route %s, cluster %s", why, s.routeOf(c).Name, s.routeOf(c).clusterName())
+	text := fmt.Sprintf("pyro-dispatch: %s (route %s, cluster %s", why, s.routeOf(c).Name, s.routeOf(c).ClusterName())
 	if c.hasCorrelation {
 		text += ", correlation id " + uuid.UUID(c.correlation).String()
 	}

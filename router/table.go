@@ -79,8 +79,8 @@ type Request struct {
 	Source netip.Addr
 }
 
-// clusterName is the name of the route's cluster, "" where it has none.
-func (r *Route) clusterName() string {
+// ClusterName is the name of the route's cluster, "" where it has none.
+func (r *Route) ClusterName() string {
 	if r.Cluster == nil {
 		return ""
 	}
@@ -113,7 +113,8 @@ type Table struct {
 
 // TakesAll reports whether the route matches every client.
 func (r *Route) TakesAll() bool {
-	return len(r.Listeners)+len(r.Objects)+len(r.Dialects)+len(r.Serializers)+len(r.Sources) == 0
+	anyone := len(r.Objects) == 0 || slices.ContainsFunc(r.Objects, func(g Glob) bool { return g.String() == "*" })
+	return anyone && len(r.Listeners)+len(r.Dialects)+len(r.Serializers)+len(r.Sources) == 0
 }
 
 // Prepare makes a route ready for use, before its first. NewTable does so with its own.

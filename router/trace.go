@@ -22,7 +22,7 @@ func (s *Session) trace(now time.Duration, h *wire.Head) {
 	c.span = s.env.Tracer.Call(c.correlation, parent, now, tracing.Call{
 		Listener:     s.env.Listener,
 		Route:        s.routeOf(c).Name,
-		Cluster:      s.routeOf(c).clusterName(),
+		Cluster:      s.routeOf(c).ClusterName(),
 		Object:       s.summary.Object,
 		Dialect:      h.Dialect.String(),
 		Serializer:   c.serializer.String(),

@@ -131,9 +131,11 @@ func (b *board) perTopic() map[topics.Topic]int {
 // places gives the listeners of a topic.
 func (b *board) places(info blob.Scalar) []backend.Place {
 	listeners := b.registry.Listeners(topics.Topic{Number: info.Kind == blob.Number, Text: info.String()})
-	places := make([]backend.Place, len(listeners))
-	for i, l := range listeners {
-		places[i] = backend.Place{Address: backend.Address{Network: l.Network, Addr: l.Address}, Object: l.Object}
+	places := make([]backend.Place, 0, len(listeners))
+	for _, l := range listeners {
+		if l.Object != b.object { // a registry that listens to itself would never come to an end
+			places = append(places, backend.Place{Address: backend.Address{Network: l.Network, Addr: l.Address}, Object: l.Object})
+		}
 	}
 	return places
 }
