@@ -63,9 +63,9 @@ type Route struct {
 	NoListener NoListener `yaml:"no_listener"`
 	// The dispatcher's own answer to the CONNECT, for an object that no endpoint has,
 	// so that its clients can make calls which other routes take by `match.blob`. It
-	// needs exact object ids in `match.object`. Calls that no such route takes go to
-	// the cluster, if there is one, and are errors otherwise. The list of methods
-	// alone may stand in place of the mapping.
+	// needs exact object ids in `match.object`. Calls that no such route takes are
+	// errors, so that the route needs no cluster. The list of methods alone may stand
+	// in place of the mapping.
 	Answer Answer `yaml:"answer"`
 	// The time of a call. Without it, the listener's, and without that
 	// `defaults.timeout`.

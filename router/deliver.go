@@ -84,7 +84,7 @@ func (s *Session) findRoute(h *wire.Head, annotations []byte, marks *wire.Marks,
 	if !h.Has(wire.KeepSerialized) {
 		value = nil // it is left over from another call
 	}
-	to, err := table.findCall(&q, h, annotations, value)
+	to, err := table.FindCall(&q, h, annotations, value)
 	switch {
 	case err != nil:
 		c.failure = fmt.Errorf("%w: %w", ErrBlob, err)

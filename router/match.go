@@ -98,11 +98,11 @@ func anyGlob(globs []Glob, text string) bool {
 	return slices.ContainsFunc(globs, func(g Glob) bool { return g.Match(text) })
 }
 
-// findCall returns the first route of calls that matches a call of the client q, with
+// FindCall returns the first route of calls that matches a call of the client q, with
 // header h and these annotations; nil where none does. value is that of its blob
 // annotation, nil where it has none. The error is that it cannot be read, and a route
 // goes by it.
-func (t *Table) findCall(q *Request, h *wire.Head, annotations, value []byte) (*Route, error) {
+func (t *Table) FindCall(q *Request, h *wire.Head, annotations, value []byte) (*Route, error) {
 	var parsed blob.Call
 	var b *blob.Call // parsed, once a route wants it
 	for _, r := range t.calls {
