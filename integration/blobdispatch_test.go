@@ -68,7 +68,6 @@ func TestBlobDispatch(t *testing.T) {
 // TestBlobDispatchLeavesNothing counts what the dispatcher has open after clients and topics
 // came and went.
 func TestBlobDispatchLeavesNothing(t *testing.T) {
-	needsFacade(t)
 	for _, lib := range []string{"pyro4", "pyro5"} {
 		t.Run(lib, func(t *testing.T) {
 			b := &blobs{names: openNames(t, lib, facade, []string{"--topics", topicsObject})}
@@ -99,7 +98,6 @@ func TestBlobDispatchLeavesNothing(t *testing.T) {
 // TestBlobListenerDies has a listener killed: the others get every blob, and its topic is free
 // of it at last.
 func TestBlobListenerDies(t *testing.T) {
-	needsFacade(t)
 	for _, lib := range []string{"pyro4", "pyro5"} {
 		t.Run(lib, func(t *testing.T) {
 			b := &blobs{names: openNames(t, lib, facade, []string{"--topics", topicsObject})}

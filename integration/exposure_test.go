@@ -71,7 +71,6 @@ func (d *running) exposure(t *testing.T, endpoint string) exposure {
 // TestExposedPorts has each endpoint reached at the port that the API tells, and at no other's:
 // two daemons have the same object.
 func TestExposedPorts(t *testing.T) {
-	needsFacade(t)
 	for _, lib := range []string{"pyro4", "pyro5"} {
 		t.Run(lib, func(t *testing.T) {
 			ports := freePorts(t, 2)

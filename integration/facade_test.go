@@ -19,7 +19,6 @@ func openConfigured(t *testing.T, lib string, config func(listen, nameserver str
 // TestAdvertise hands out the address that the command line tells, for whoever is not on this
 // machine.
 func TestAdvertise(t *testing.T) {
-	needsFacade(t)
 	for _, lib := range []string{"pyro4", "pyro5"} {
 		t.Run(lib, func(t *testing.T) {
 			for _, advertised := range []string{"pyro.example:7777", "[2001:db8::7]:7777"} {
@@ -37,7 +36,6 @@ func TestAdvertise(t *testing.T) {
 
 // TestUntrusted has clients of an untrusted listener look names up, and change none.
 func TestUntrusted(t *testing.T) {
-	needsFacade(t)
 	for _, lib := range []string{"pyro4", "pyro5"} {
 		t.Run(lib, func(t *testing.T) {
 			outside := fmt.Sprint("127.0.0.1:", freePorts(t, 1)[0])
@@ -61,7 +59,6 @@ func TestUntrusted(t *testing.T) {
 
 // TestGroupOfNames balances calls among daemons that say they are one group, and no others.
 func TestGroupOfNames(t *testing.T) {
-	needsFacade(t)
 	for _, lib := range []string{"pyro4", "pyro5"} {
 		t.Run(lib, func(t *testing.T) {
 			n := openNames(t, lib, facade, nil)
@@ -96,7 +93,6 @@ func TestGroupOfNames(t *testing.T) {
 
 // TestNamesSurviveRestart has names, metadata and where they are reached kept in a directory.
 func TestNamesSurviveRestart(t *testing.T) {
-	needsFacade(t)
 	for _, lib := range []string{"pyro4", "pyro5"} {
 		t.Run(lib, func(t *testing.T) {
 			n := openNames(t, lib, facade, keptIn(t.TempDir()))

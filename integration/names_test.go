@@ -37,9 +37,6 @@ func withNames(t *testing.T, test func(t *testing.T, lib, kind string)) {
 	for _, lib := range []string{"pyro4", "pyro5"} {
 		for _, kind := range []string{pyrosOwn, facade} {
 			t.Run(lib+"/"+kind, func(t *testing.T) {
-				if kind == facade {
-					needsFacade(t)
-				}
 				test(t, lib, kind)
 			})
 		}

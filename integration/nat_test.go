@@ -21,7 +21,6 @@ const (
 // on the host between. What a daemon registers inside can be called from outside at once; each
 // side is told the edge's address on its own side; callbacks go both ways.
 func TestNAT(t *testing.T) {
-	needsFacade(t)
 	for _, lib := range []string{"pyro4", "pyro5"} {
 		for _, family := range []string{"ipv4", "ipv6"} {
 			t.Run(lib+"/"+family, func(t *testing.T) {
@@ -69,7 +68,6 @@ func TestNAT(t *testing.T) {
 // TestNATBroadcast has who looks for a name server find it on either side, by broadcast as the
 // libraries do it, and by a question to one address.
 func TestNATBroadcast(t *testing.T) {
-	needsFacade(t)
 	for _, lib := range []string{"pyro4", "pyro5"} {
 		t.Run(lib, func(t *testing.T) {
 			net := newNatted(t)
@@ -119,7 +117,6 @@ func TestNATWithoutUs(t *testing.T) {
 // TestNATHost gives a daemon inside a port at the edge, by which it is known outside: proxies
 // for its objects that travel in payloads, as arguments and as results, can be called there.
 func TestNATHost(t *testing.T) {
-	needsFacade(t)
 	for _, lib := range []string{"pyro4", "pyro5"} {
 		for _, family := range []string{"ipv4", "ipv6"} {
 			t.Run(lib+"/"+family, func(t *testing.T) {

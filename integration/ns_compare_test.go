@@ -125,9 +125,6 @@ func TestNameServersAgreeOnTheirDaemons(t *testing.T) {
 func TestPickleIsRefused(t *testing.T) {
 	for _, kind := range []string{pyrosOwn, facade} {
 		t.Run(kind, func(t *testing.T) {
-			if kind == facade {
-				needsFacade(t)
-			}
 			own, other := openNames(t, "pyro4", pyrosOwn, nil), openNames(t, "pyro4", kind, nil)
 			for _, serializer := range []string{"pickle", "dill", "cloudpickle"} {
 				c := compareNames(t, "pyro4", serializer, "ordinary", 1, 10, kind == facade, own.address(), other.address())

@@ -8,7 +8,6 @@ import (
 
 // TestNameServerAsSource has a cluster follow what is registered in a name server of Pyro's own.
 func TestNameServerAsSource(t *testing.T) {
-	needsFacade(t)
 	for _, lib := range []string{"pyro4", "pyro5"} {
 		t.Run(lib, func(t *testing.T) {
 			own := openNames(t, lib, pyrosOwn, nil)
@@ -58,7 +57,6 @@ func TestNameServerAsSource(t *testing.T) {
 
 // TestFacadeBeforeNameServer passes a name server on that is there already, with our addresses.
 func TestFacadeBeforeNameServer(t *testing.T) {
-	needsFacade(t)
 	for _, lib := range []string{"pyro4", "pyro5"} {
 		t.Run(lib, func(t *testing.T) {
 			own := openNames(t, lib, pyrosOwn, nil)
@@ -113,7 +111,6 @@ func TestSameObjectAtTwoAddresses(t *testing.T) {
 // TestBothLibrariesAtOneFacade has what one library registered found by the other's clients,
 // too, and its own called.
 func TestBothLibrariesAtOneFacade(t *testing.T) {
-	needsFacade(t)
 	n := openNames(t, "pyro5", facade, []string{"--topics", topicsObject})
 	for _, lib := range []string{"pyro4", "pyro5"} {
 		p := startPeer(t, edgeEnvironment(), nil, "--lib", lib, "--name", lib, "--ns", n.address())
@@ -137,7 +134,6 @@ func TestBothLibrariesAtOneFacade(t *testing.T) {
 // TestFacadeKeepsItsName has the facade refuse what Pyro's own does: to hand out somebody else as
 // the name server.
 func TestFacadeKeepsItsName(t *testing.T) {
-	needsFacade(t)
 	for _, lib := range []string{"pyro4", "pyro5"} {
 		t.Run(lib, func(t *testing.T) {
 			n := openNames(t, lib, facade, nil)

@@ -12,7 +12,6 @@ import (
 // TestTwoDispatchers has two dispatchers that know each other only by a Consul: names and topics
 // are the same at both, and go on when one of them is killed.
 func TestTwoDispatchers(t *testing.T) {
-	needsFacade(t)
 	for _, lib := range []string{"pyro4", "pyro5"} {
 		t.Run(lib, func(t *testing.T) {
 			consul := startConsul(t)
@@ -101,7 +100,6 @@ func TestTwoDispatchers(t *testing.T) {
 
 // TestNamesWithoutConsul has Consul away: what is known is still answered.
 func TestNamesWithoutConsul(t *testing.T) {
-	needsFacade(t)
 	for _, lib := range []string{"pyro4", "pyro5"} {
 		t.Run(lib, func(t *testing.T) {
 			consul := startConsul(t)

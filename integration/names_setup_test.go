@@ -2,21 +2,7 @@ package integration
 
 import (
 	"fmt"
-	"testing"
 )
-
-// productReady says that the dispatcher has topics and a name-server facade. Until then the
-// tests of those run with Pyro's own name servers, and with the example's own dispatcher, which
-// shows that the tests are right.
-var productReady = true
-
-// needsFacade skips what nothing but the dispatcher can do.
-func needsFacade(t *testing.T) {
-	t.Helper()
-	if !productReady {
-		t.Skip("the facade is not built yet")
-	}
-}
 
 // What the tests take for granted of the product, in one place.
 
