@@ -94,11 +94,11 @@ func TestIdleSwarm(t *testing.T) {
 			}
 			callEach(t, &p, conns) // each once more, after all have connected
 			each := 0
+			defer func() { t.Logf("%d clients of a daemon with four threads, %d bytes of memory each", clients, each) }()
 			eventually(t, fmt.Sprintf("an idle client costs at most %d bytes", idleClientMemory), func() bool {
 				each = (d.memory(t, "VmRSS") - before) / (clients - 100)
 				return each <= idleClientMemory
 			})
-			t.Logf("%d clients of a daemon with four threads, %d bytes of memory each", clients, each)
 			callEach(t, &p, conns) // also those that were put away
 			for _, conn := range conns {
 				_ = conn.Close()

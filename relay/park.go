@@ -115,12 +115,26 @@ func (d *driver) parks(which goroutines, kept int) bool {
 		return false
 	}
 	d.away |= which
-	if d.away == d.resident() && d.listener.server.lot.add(d) != nil {
+	if d.away != d.resident() {
+		return true
+	}
+	if d.listener.server.lot.add(d) != nil {
 		d.away &^= which
 		d.unparkLocked()
 		return false
 	}
+	d.trimLocked()
 	return true
+}
+
+// trimLocked drops what a parked session has no use for. Without goroutines nobody
+// waits on its channels.
+func (d *driver) trimLocked() {
+	d.session.Trim()
+	d.cancel = nil
+	if !d.over && len(d.deliveries) == 0 && len(d.resume) == 0 {
+		d.resume, d.ended = nil, nil
+	}
 }
 
 // unpark gives a session that is parked, or about to be, its goroutines back.

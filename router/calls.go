@@ -1,6 +1,7 @@
 package router
 
 import (
+	"slices"
 	"time"
 
 	"github.com/pyro-dispatch/pyro-dispatch/inflight"
@@ -67,15 +68,26 @@ func (c *call) elapsed(now time.Duration) time.Duration {
 // callQueue holds the calls that wait for a reply. A daemon answers one
 // connection's calls in order.
 type callQueue struct {
-	ring  [maxPipelined]call
-	first uint8
-	n     uint8
+	first call   // the oldest, which most clients leave it at
+	rest  []call // those behind it
+	some  bool   // there is a first
 }
 
-func (q *callQueue) len() int   { return int(q.n) }
-func (q *callQueue) full() bool { return q.n == maxPipelined }
+func (q *callQueue) len() int {
+	if !q.some {
+		return 0
+	}
+	return 1 + len(q.rest)
+}
 
-func (q *callQueue) at(i int) *call { return &q.ring[(q.first+uint8(i))%maxPipelined] }
+func (q *callQueue) full() bool { return q.len() == maxPipelined }
+
+func (q *callQueue) at(i int) *call {
+	if i == 0 {
+		return &q.first
+	}
+	return &q.rest[i-1]
+}
 
 // waiting is how many calls the client waits for. Those that it does not are the
 // oldest.
@@ -90,16 +102,24 @@ func (q *callQueue) late() (n int) {
 }
 
 func (q *callQueue) push(c call) {
-	q.ring[(q.first+q.n)%maxPipelined] = c
-	q.n++
+	if q.some {
+		q.rest = append(q.rest, c)
+		return
+	}
+	q.first, q.some = c, true
 }
 
-func (q *callQueue) oldest() *call { return &q.ring[q.first] }
-func (q *callQueue) newest() *call { return &q.ring[(q.first+q.n-1)%maxPipelined] }
+func (q *callQueue) oldest() *call { return &q.first }
+func (q *callQueue) newest() *call { return q.at(len(q.rest)) }
 
+// pop takes the oldest out, and keeps nothing of it: sessions are idle for long.
 func (q *callQueue) pop() call {
-	c := q.ring[q.first]
-	q.first = (q.first + 1) % maxPipelined
-	q.n--
+	c := q.first
+	if len(q.rest) == 0 {
+		q.first, q.some, q.rest = call{}, false, nil
+		return c
+	}
+	q.first = q.rest[0]
+	q.rest = slices.Delete(q.rest, 0, 1)
 	return c
 }

@@ -320,3 +320,13 @@ func (s *Session) clear() bool {
 	return s.calls.waiting() == 0 && s.delivery == nil && s.requestLeft == 0 && (s.replyLeft == 0 || s.swallowing) &&
 		!s.unsent && !s.unshipped && s.dropLeft == 0 && (s.pooled == nil || !s.pooled.waiting)
 }
+
+// Trim drops what an idle session still has of calls that are over. It is for when
+// nothing has happened for a while: clients are idle for hours, and there are many.
+func (s *Session) Trim() {
+	if s.State() != Idle || s.looked {
+		return
+	}
+	s.next, s.oneway = call{}, call{}
+	s.origin, s.parents, s.marked = inflight.Origin{}, inflight.Parents{}, nil
+}
