@@ -3,6 +3,7 @@ package blob
 import (
 	"encoding/binary"
 	"fmt"
+	"slices"
 )
 
 // AppendRetargeted appends to dst the annotation, with another object and method;
@@ -24,6 +25,8 @@ func AppendRetargeted(dst, annotation []byte, object, method string) ([]byte, er
 // parsed.
 func (c Call) AppendRetargeted(dst []byte, object, method string) ([]byte, error) {
 	size := len(dst)
+	const around = 10 // the two names: a type and a length each
+	dst = slices.Grow(dst, c.Info.end+max(len(c.Object), len(object))+max(len(c.Method), len(method))+around)
 	dst = append(dst, c.Info.annotation[:c.Info.end]...)
 	dst = appendName(dst, c.Object, c.objectBytes, object)
 	dst = appendName(dst, c.Method, c.methodBytes, method)

@@ -1,6 +1,9 @@
 package wire
 
-import "encoding/binary"
+import (
+	"encoding/binary"
+	"slices"
+)
 
 // Answer is what a message of ours answers, besides a Failure or a Refusal.
 type Answer struct {
@@ -127,7 +130,7 @@ func appendAnswer(dst []byte, t Type, flags uint16, a Answer, data []byte) []byt
 		h.Correlation = a.Correlation
 	}
 	h.AnnotationsLen = uint32(len(chunks))
-	dst = AppendHead(dst, h)
+	dst = AppendHead(slices.Grow(dst, int(h.Len())), h)
 	dst = append(dst, chunks...)
 	return append(dst, data...)
 }

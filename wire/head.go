@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"slices"
 )
 
 // Dialect is a protocol version that we speak.
@@ -267,6 +268,7 @@ func (h *Head) checksum() uint16 {
 // most 65,535 and data of at most 2^31-1 bytes, in V502 a type and a
 // serializer below 256.
 func AppendHead(dst []byte, h Head) []byte {
+	dst = slices.Grow(dst, h.Dialect.HeadLen())
 	dst = binary.BigEndian.AppendUint32(dst, tag)
 	dst = binary.BigEndian.AppendUint16(dst, uint16(h.Dialect))
 	if h.Dialect == V48 {
