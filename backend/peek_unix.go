@@ -7,8 +7,7 @@ import "golang.org/x/sys/unix"
 // look is the body of alive. The descriptor cannot be read through RawConn.Read
 // here: the Reader waits in it.
 func (c *Conn) look(fd uintptr) {
-	p := [1]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}
-	n, err := unix.Poll(p[:], 0)
+	n, err := poll(&unix.PollFd{Fd: int32(fd), Events: unix.POLLIN})
 	c.peeked = err == nil && n == 0
 }
 
