@@ -152,7 +152,7 @@ func (c *Cluster) probe(ctx context.Context, e *Endpoint, d wire.Dialect, asks b
 	stop := context.AfterFunc(ctx, func() { conn.SetDeadline(time.Unix(1, 0)) })
 	defer stop()
 	return health.Probe{
-		Dialect: d, Serializer: cfg.Serializer, Object: cfg.Object, Handshake: cfg.Handshake, AskServer: asks,
+		Dialect: d, Serializer: cfg.Serializer, Object: cfg.Object, Handshake: cfg.Handshake, AskServer: asks, Key: c.cfg.Key,
 	}.Run(conn)
 }
 

@@ -90,6 +90,10 @@ func (c *Cluster) Name() string { return c.name }
 // at all.
 func (c *Cluster) GhostTimeout() time.Duration { return c.cfg.GhostTimeout }
 
+// Key is what messages from and for its daemons are signed with; nil: they are not, or
+// we have not got it.
+func (c *Cluster) Key() wire.Key { return c.cfg.Key }
+
 // Run keeps the cluster current until ctx ends: it listens to the sources,
 // checks health, and tends the pools. It returns when everything that it
 // started has ended, and the idle connections are closed. Leases go on.

@@ -49,6 +49,10 @@ type Config struct {
 	// MaxEjected is how many of 100 endpoints may be ejected at a time.
 	MaxEjected int
 
+	// Key is what the daemons' messages are signed with, of those that speak V48, and
+	// messages of ours for them. nil: there are no signatures, or they are not ours to make.
+	Key wire.Key
+
 	Dialer Dialer
 	// Adopt is called for each pooled connection when its handshake is done. It
 	// sets the connection's Reader and begins to read. nil: nobody reads, and

@@ -19,6 +19,9 @@ type Handshake struct {
 	// Signed: its messages bear an HMAC, whose key we lack. None of ours may go
 	// on such a connection, and no answer can be made to fit another CONNECT.
 	Signed bool
+	// Key is what its messages are signed with, where we have it; nil: they are not, or
+	// we have not.
+	Key wire.Key
 
 	id      [sha256.Size]byte
 	connect []byte // what a connection is opened with that no client's own CONNECT opens
@@ -48,20 +51,34 @@ type version struct {
 // Join gives the Handshake of a client whose CONNECT is message, with header h.
 // Leave gives it back.
 func (c *Cluster) Join(h *wire.Head, message []byte) *Handshake {
-	connect, signed := wire.Canonical(h, message)
+	connect, signed := wire.Canonical(h, message, c.cfg.Key)
+	var key wire.Key
+	if c.cfg.Key.Signed(h, message) {
+		key = c.cfg.Key
+		connect = key.AppendSigned(nil, connect) // so it is not that of a client without the key
+	}
 	id := sha256.Sum256(connect)
 	c.lock()
 	defer c.unlock()
 	hs := c.handshakes[id]
 	if hs == nil {
 		hs = &Handshake{
-			Dialect: h.Dialect, Serializer: h.Serializer(), Signed: signed,
+			Dialect: h.Dialect, Serializer: h.Serializer(), Signed: signed, Key: key,
 			id: id, connect: connect, said: make(map[*Endpoint]said),
 		}
 		c.handshakes[id] = hs
 	}
 	hs.users++
 	return hs
+}
+
+// Ping is a PING of ours, with sequence number seq, for connections made with h.
+func (h *Handshake) Ping(seq uint16) []byte {
+	ping := wire.AppendPing(nil, h.Dialect, h.Serializer, seq)
+	if h.Key != nil {
+		ping = h.Key.AppendSigned(nil, ping)
+	}
+	return ping
 }
 
 // Leave ends a client's use of h.
@@ -133,8 +150,12 @@ func (c *Cluster) greeted(e *Endpoint, h *Handshake, head *wire.Head, answer []b
 	}
 	v := h.version(id)
 	h.said[e] = said{v, e.lives}
-	if !h.fickle {
-		v.answer, _ = wire.Canonical(head, answer)
+	switch {
+	case h.fickle:
+	case h.Key != nil && !h.Key.Signed(head, answer):
+		v.answer = nil // what is given to others is signed by us, so it has to be the daemon's word
+	default:
+		v.answer, _ = wire.Canonical(head, answer, h.Key)
 		v.learntAt = time.Now()
 	}
 	return id

@@ -101,7 +101,7 @@ func (c *Cluster) Down(a Address) bool {
 // Introduce gives the Handshake of connections that we open ourselves, with a CONNECT
 // of ours. Leave gives it back.
 func (c *Cluster) Introduce(g wire.Greeting) *Handshake {
-	message := wire.AppendConnect(nil, g)
+	message := c.cfg.Key.AppendSigned(nil, wire.AppendConnect(nil, g))
 	h, err := wire.ParseHead(message)
 	if err != nil {
 		panic("backend: a CONNECT of ours is none: " + err.Error())

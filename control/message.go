@@ -3,7 +3,6 @@ package control
 import (
 	"bytes"
 	"crypto/hmac"
-	"crypto/sha1"
 	"errors"
 	"fmt"
 	"io"
@@ -107,35 +106,10 @@ func (m *message) verify(key []byte) error {
 		}
 		rest = next
 	}
-	if !hmac.Equal(signature, sign(key, m.chunks, m.data)) {
+	if !hmac.Equal(signature, wire.Key(key).Sum(m.chunks, m.data)) {
 		return errMismatch
 	}
 	return nil
-}
-
-// sign is Message.hmac: HMAC-SHA1 over the data, then the values of all chunks but HMAC
-// in the order of their ids. As in a dict, the last of those with one id counts.
-func sign(key, chunks, data []byte) []byte {
-	values := map[[4]byte][]byte{}
-	var ids [][4]byte
-	for rest := chunks; len(rest) > 0; {
-		c, next, err := wire.NextChunk(wire.V48, rest)
-		if err != nil {
-			break // ReadMarks has found them whole
-		}
-		if _, again := values[c.ID]; !again && c.ID != wire.ChunkHMAC {
-			ids = append(ids, c.ID)
-		}
-		values[c.ID] = c.Value
-		rest = next
-	}
-	slices.SortFunc(ids, func(a, b [4]byte) int { return bytes.Compare(a[:], b[:]) })
-	mac := hmac.New(sha1.New, key)
-	mac.Write(data)
-	for _, id := range ids {
-		mac.Write(values[id])
-	}
-	return mac.Sum(nil)
 }
 
 // appendMessage appends a message with that data. Of the head only what the dialect
@@ -149,7 +123,7 @@ func appendMessage(dst []byte, h wire.Head, correlation [16]byte, data, key []by
 			chunks = wire.AppendChunk(chunks, wire.V48, wire.Chunk{ID: wire.ChunkCorrelation, Value: correlation[:]})
 		}
 		if len(key) > 0 {
-			chunks = wire.AppendChunk(chunks, wire.V48, wire.Chunk{ID: wire.ChunkHMAC, Value: sign(key, chunks, data)})
+			chunks = wire.AppendChunk(chunks, wire.V48, wire.Chunk{ID: wire.ChunkHMAC, Value: wire.Key(key).Sum(chunks, data)})
 		}
 	} else if correlation != [16]byte{} {
 		h.Flags |= wire.V502.Bit(wire.HasCorrelation)

@@ -20,6 +20,9 @@ type Probe struct {
 	// AskServer: a daemon that is alive is asked what kind of server it is. That
 	// changes nothing about its being alive.
 	AskServer bool
+	// Key signs the probe's messages, in V48; nil: nothing does. Whether answers are
+	// signed is not looked at: a daemon that cannot sign is one that answers.
+	Key wire.Key
 }
 
 // daemonObject is the object that every daemon registers itself as.
@@ -44,9 +47,9 @@ func (p Probe) Run(conn net.Conn) Result {
 	if p.Object == "" {
 		p.Object = daemonObject
 	}
-	if _, err := conn.Write(wire.AppendConnect(nil, wire.Greeting{
+	if _, err := conn.Write(p.Key.AppendSigned(nil, wire.AppendConnect(nil, wire.Greeting{
 		Dialect: p.Dialect, Serializer: p.Serializer, Object: p.Object, Handshake: p.Handshake,
-	})); err != nil {
+	}))); err != nil {
 		return failed("writing CONNECT", err)
 	}
 	m, err := readAnswer(conn)
@@ -95,7 +98,7 @@ func (p Probe) judge(m answer) Result {
 
 // ping sends a PING and wants it answered.
 func (p Probe) ping(conn net.Conn) error {
-	if _, err := conn.Write(wire.AppendPing(nil, p.Dialect, p.Serializer, pingSeq)); err != nil {
+	if _, err := conn.Write(p.Key.AppendSigned(nil, wire.AppendPing(nil, p.Dialect, p.Serializer, pingSeq))); err != nil {
 		return fmt.Errorf("writing PING: %w", err)
 	}
 	m, err := readAnswer(conn)

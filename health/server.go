@@ -40,7 +40,7 @@ const infoSeq = 0x5050
 // one that tells nothing is UnknownServer.
 func (p Probe) askServer(conn net.Conn) (Server, error) {
 	call := wire.Invocation{Dialect: p.Dialect, Serializer: p.Serializer, Seq: infoSeq, Object: daemonObject, Method: "info"}
-	if _, err := conn.Write(wire.AppendInvoke(nil, call)); err != nil {
+	if _, err := conn.Write(p.Key.AppendSigned(nil, wire.AppendInvoke(nil, call))); err != nil {
 		return UnknownServer, fmt.Errorf("calling info: %w", err)
 	}
 	m, err := readAnswer(conn)

@@ -165,8 +165,7 @@ func (l *leg) settle(o backend.Outcome, r router.LegResult, onlyUnsent bool) (fi
 // ping sends a PING behind what the daemon may still be at work on. One that does not
 // go at once costs the connection.
 func ping(r *reader, lease *backend.Lease, o backend.Outcome) backend.Outcome {
-	h := lease.Handshake()
-	b := wire.AppendPing(nil, h.Dialect, h.Serializer, router.PingSeq)
+	b := lease.Handshake().Ping(router.PingSeq)
 	n, err := r.link.trySend(b)
 	if r.link.raw == nil {
 		n, err = r.link.push(b, ownSendTime)

@@ -141,6 +141,8 @@ func (l *leg) verdict() (backend.Outcome, router.LegResult) {
 		r.Outcome = metrics.Raised
 	}
 	switch {
+	case l.reply != nil && !l.delivery.Genuine(&l.replyHead, l.reply):
+		return backend.Garbled, router.LegResult{Err: router.ErrReply, Outcome: metrics.BackendProtocol}
 	case l.unasked:
 		return backend.Garbled, r
 	case r.Outcome == metrics.Raised:

@@ -43,11 +43,15 @@ func (s *Session) decline(now time.Duration) {
 	calls := s.routeOf(c).Calls
 	calls.Began()
 	calls.Ended(outcome, 0)
-	if !c.answerable() || s.pooled != nil && s.pooled.handshake.Signed {
+	if !c.answerable() || s.pooled != nil && s.pooled.handshake.Signed && s.signing == nil {
 		s.blame(c.failure)
 		reason := ReasonUnreachable
-		if outcome == metrics.TimedOut {
+		switch {
+		case outcome == metrics.TimedOut:
 			reason = ReasonCallTimeout
+		case errors.Is(c.failure, ErrSignature):
+			reason = ReasonSignature
+			s.countRejected(reason)
 		}
 		s.finish(now, reason, backend.Served)
 		return

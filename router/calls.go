@@ -27,7 +27,9 @@ type call struct {
 	child          bool // it comes from the method of another call, as far as can be told
 	flight         *inflight.Call
 	span           tracing.Span
-	signed         bool
+	sealed         bool   // signed with a key that is not ours, or not signed as it must be: it is left alone
+	proven         bool   // signed with the client's key, as has been seen
+	unproven       bool   // that is to be seen when all of it is here
 	late           bool   // it was answered with a timeout, and its reply is still to come
 	to             *Route // the route of a call that has one of its own; nil: its client's
 	kind           wire.Type
@@ -42,9 +44,10 @@ type call struct {
 func (c *call) nested() bool { return c.child || c.hasCorrelation && !c.made }
 
 // answerable reports whether an exception of ours would be taken for its result: a
-// PING is answered with a PING, and a signed message with a signed one.
+// PING is answered with a PING, and a signed message with one that bears the same key's
+// signature.
 func (c *call) answerable() bool {
-	return c.kind == wire.Invoke && !c.signed && c.serializer != wire.UnknownSerializer
+	return c.kind == wire.Invoke && !c.sealed && c.serializer != wire.UnknownSerializer
 }
 
 // complete: the last byte of the request is on its way. Its time begins anew.

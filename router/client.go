@@ -166,8 +166,9 @@ func (s *Session) look(now time.Duration, h *wire.Head, b []byte) Reason {
 	}
 	c := call{
 		kind: h.Type, seq: h.Seq, serializer: h.Serializer(), began: now,
-		correlation: marks.Correlation, hasCorrelation: marks.HasCorrelation, signed: marks.Signed,
+		correlation: marks.Correlation, hasCorrelation: marks.HasCorrelation,
 	}
+	s.verify(h, b, marks.Signed, &c)
 	if h.BodyLen() > s.env.Limits.Message {
 		if !c.answerable() || h.Has(wire.Oneway) {
 			return ReasonMessageSize

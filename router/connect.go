@@ -84,6 +84,7 @@ func (s *Session) connectData(now time.Duration, b []byte) Taken {
 // connected chooses the route of a client whose CONNECT is complete.
 func (s *Session) connected(now time.Duration, h *wire.Head, payload []byte) {
 	s.summary.Serializer = h.Serializer()
+	s.prove(h, s.env.Key)
 	if s.denied != nil {
 		s.reject(now, s.denied.reason, refusal{answersConnect: true, text: s.denied.text})
 		return
@@ -105,6 +106,14 @@ func (s *Session) connected(now time.Duration, h *wire.Head, payload []byte) {
 		s.reject(now, ReasonNoRoute, refusal{answersConnect: true, text: noRouteText(&q)})
 		return
 	}
+	if s.route.Cluster != nil {
+		s.prove(h, s.route.Cluster.Key())
+	}
+	if s.route.Answer != nil && s.demands() && s.signing == nil {
+		s.blame(ErrSignature)
+		s.reject(now, ReasonSignature, refusal{answersConnect: true, text: ErrSignature.Error()})
+		return
+	}
 	s.deadline = 0
 	s.times = s.route.Timeouts.over(s.env.Timeouts)
 	s.python2 = handshake.Python2(h.Serializer(), h.Has(wire.Compressed), payload, handshake.DefaultLimits())
@@ -119,12 +128,12 @@ func (s *Session) connected(now time.Duration, h *wire.Head, payload []byte) {
 	}
 	if m := s.route.Answer; m != nil {
 		s.attempt = nil
-		s.welcome(wire.AppendConnectOK(nil, wire.Welcome{
+		s.welcome(s.signed(wire.AppendConnectOK(nil, wire.Welcome{
 			Answer: wire.Answer{
 				Dialect: s.dialect, Serializer: h.Serializer(), Seq: h.Seq, Correlation: s.greeting.correlation,
 			},
 			Methods: m.Methods, Oneway: m.Oneway,
-		}))
+		})))
 		return
 	}
 	if s.route.Mode == ModeCall {

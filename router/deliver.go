@@ -65,7 +65,8 @@ var (
 // undeliverable reports whether err is about the call, and no endpoint was asked.
 func undeliverable(err error) bool {
 	return errors.Is(err, ErrNoListener) || errors.Is(err, ErrQuorum) || errors.Is(err, ErrBlob) ||
-		errors.Is(err, ErrTarget) || errors.Is(err, ErrNotHere) || errors.Is(err, ErrStream)
+		errors.Is(err, ErrTarget) || errors.Is(err, ErrNotHere) || errors.Is(err, ErrStream) ||
+		errors.Is(err, ErrSignature) || errors.Is(err, ErrUnsigned)
 }
 
 // findRoute looks for a route of its own for c, the client's next request, which has
@@ -73,7 +74,8 @@ func undeliverable(err error) bool {
 // fit.
 func (s *Session) findRoute(h *wire.Head, annotations []byte, marks *wire.Marks, c *call) {
 	table := s.env.Table()
-	if len(table.calls) == 0 || !c.answerable() || c.failure != nil {
+	if len(table.calls) == 0 || !c.answerable() && !c.unproven || c.failure != nil ||
+		s.demands() && !c.proven && !c.unproven || c.kind != wire.Invoke || c.serializer == wire.UnknownSerializer {
 		return
 	}
 	q := Request{
@@ -99,7 +101,10 @@ func (s *Session) findRoute(h *wire.Head, annotations []byte, marks *wire.Marks,
 // failed then, or was answered.
 func (s *Session) deliver(now time.Duration, h *wire.Head, message []byte) *Delivery {
 	c := &s.next
-	d, err := s.plan(h, message)
+	d, err := (*Delivery)(nil), s.verifyWhole(h, message, c)
+	if err == nil {
+		d, err = s.plan(h, message)
+	}
 	switch {
 	case errors.Is(err, ErrNoListener) && c.to.Deliver.Unheard:
 		c.to.Calls.Unheard()

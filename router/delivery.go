@@ -65,10 +65,11 @@ func (d *Delivery) Replies(h *wire.Head) bool {
 }
 
 // Wants reports whether all of the reply with header h is wanted: of those that are
-// good one may not tell anything. The error is that it is too large to be kept.
+// good one may not tell anything, unless they are signed. The error is that it is too
+// large to be kept.
 func (d *Delivery) Wants(h *wire.Head) (bool, error) {
 	switch {
-	case h.Has(wire.ItemStream), d.to.To == ToAll && !h.Has(wire.Exception):
+	case h.Has(wire.ItemStream), d.to.To == ToAll && !h.Has(wire.Exception) && d.keyed() == nil:
 		return false, nil
 	case h.Len() > d.env.Limits.Delivery:
 		return false, fmt.Errorf("%w: an answer of %d bytes, of %d that can be dispatched", ErrTooLarge, h.Len(), d.env.Limits.Delivery)

@@ -75,6 +75,9 @@ func (l *Leg) Begin(now time.Duration, lease *backend.Lease, dst, message []byte
 	if d.env.Graph != nil && (d.route.Policy.Annotate || d.origin.Chain != nil) {
 		m.Chain = l.flight.Annotation() // see annotates
 	}
+	if d.call.proven {
+		m.Unsign, m.Key, m.Data = true, d.keyed(), message[cut:]
+	}
 	return wire.AppendMarked(dst, &d.head, annotations, m), cut, nil
 }
 

@@ -149,7 +149,7 @@ type welcomes struct {
 
 // of gives the answer to a CONNECT that is equal to message, which has header h.
 func (w *welcomes) of(h *wire.Head, message []byte) []byte {
-	connect, signed := wire.Canonical(h, message)
+	connect, signed := wire.Canonical(h, message, nil)
 	if signed {
 		return nil
 	}
@@ -160,8 +160,8 @@ func (w *welcomes) of(h *wire.Head, message []byte) []byte {
 
 // keep notes that the CONNECT of g was answered with answer, with header h.
 func (w *welcomes) keep(g *greeting, h *wire.Head, answer []byte) {
-	connect, signed := wire.Canonical(&g.head, g.message)
-	stored, alsoSigned := wire.Canonical(h, answer)
+	connect, signed := wire.Canonical(&g.head, g.message, nil)
+	stored, alsoSigned := wire.Canonical(h, answer, nil)
 	if signed || alsoSigned {
 		return
 	}

@@ -9,12 +9,12 @@ import (
 
 // What is added to a request: a correlation id where it has none, as the daemon
 // would add one itself, and on demand the annotation that tells from which call
-// others come. Signed messages stay as they are.
+// others come. Signed messages stay as they are, unless the key is known.
 
 // identify gives c a correlation id, where it is to have one. The header of V502
 // has room for it; b begins with the request.
 func (s *Session) identify(h *wire.Head, b []byte, c *call) {
-	if c.hasCorrelation || s.routeOf(c).Policy.Preserve || c.kind != wire.Invoke || c.signed || c.failure != nil {
+	if c.hasCorrelation || s.routeOf(c).Policy.Preserve || c.kind != wire.Invoke || c.sealed || c.failure != nil {
 		return
 	}
 	if h.Dialect == wire.V48 && h.AnnotationsLen > maxBesideID {
@@ -41,7 +41,7 @@ func (s *Session) marks(h *wire.Head) bool {
 // what this one's method calls is to be known as its own.
 func (s *Session) annotates() bool {
 	return (s.route.Policy.Annotate || s.origin.Chain != nil) &&
-		s.env.Graph != nil && s.next.kind == wire.Invoke && !s.next.signed
+		s.env.Graph != nil && s.next.kind == wire.Invoke && !s.next.sealed
 }
 
 // mark makes them.
@@ -56,6 +56,9 @@ func (s *Session) mark(h *wire.Head, message []byte, t *Taken) {
 	}
 	if s.annotates() {
 		m.Chain = s.next.flight.Annotation()
+	}
+	if s.next.proven {
+		m.Unsign, m.Key, m.Data = true, s.key(), message[h.Dialect.HeadLen()+len(annotations):h.Len()]
 	}
 	s.marked = wire.AppendMarked(s.marked[:0], h, annotations, m)
 	t.Head = s.marked

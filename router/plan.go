@@ -15,6 +15,9 @@ import (
 // plan finds out who gets the client's next request.
 func (s *Session) plan(h *wire.Head, message []byte) (*Delivery, error) {
 	c, to := &s.next, &s.next.to.Deliver
+	if h.Dialect == wire.V48 && len(c.to.Cluster.Key()) > 0 && !c.proven {
+		return nil, ErrUnsigned
+	}
 	annotations, _ := split(h, message)
 	p := planning{s: s, h: *h, to: to, annotations: annotations}
 	if h.Has(wire.KeepSerialized) {

@@ -77,11 +77,11 @@ func (s *Session) answerAsBefore(stored []byte) bool {
 	if err != nil {
 		return false
 	}
-	s.welcome(answer)
+	s.welcome(s.signed(answer))
 	return true
 }
 
-// welcome sends the client a CONNECTOK.
+// welcome sends the client a CONNECTOK, as it is.
 func (s *Session) welcome(answer []byte) {
 	s.state = inOpen
 	s.greeting, s.excuseBy = nil, 0
@@ -90,12 +90,14 @@ func (s *Session) welcome(answer []byte) {
 	}
 	s.summary.ReplyBytes += int64(len(answer))
 	s.route.Calls.Reply(int64(len(answer)))
-	s.tell(answer)
+	s.pass(answer)
 }
 
-// tell sends the client a message in the place of a reply. Sent or WriteFailed
-// says when that is over.
-func (s *Session) tell(message []byte) {
+// tell sends the client a message of ours in the place of a reply.
+func (s *Session) tell(message []byte) { s.pass(s.signed(message)) }
+
+// pass sends the client a message. Sent or WriteFailed says when that is over.
+func (s *Session) pass(message []byte) {
 	if s.clientGone {
 		return
 	}

@@ -36,6 +36,7 @@ const (
 	ReasonRequestTimeout   Reason = "request_timeout"
 	ReasonSessions         Reason = "sessions_limit"
 	ReasonSourceSessions   Reason = "sessions_per_source_limit"
+	ReasonSignature        Reason = "signature"
 )
 
 // Rejected reports whether the client was turned away for what it sent, failed
@@ -44,7 +45,7 @@ func (r Reason) Rejected() bool {
 	switch r {
 	case ReasonNotPyro, ReasonVersion, ReasonCheck, ReasonNegativeLength, ReasonMessageSize,
 		ReasonHandshakeSize, ReasonAnnotationsSize, ReasonAnnotations, ReasonOutOfTurn, ReasonTruncated,
-		ReasonHandshakeTimeout, ReasonRequestTimeout, ReasonSessions, ReasonSourceSessions, ReasonNoRoute:
+		ReasonHandshakeTimeout, ReasonRequestTimeout, ReasonSessions, ReasonSourceSessions, ReasonNoRoute, ReasonSignature:
 		return true
 	}
 	return false

@@ -64,7 +64,7 @@ func (s *Session) restedPooled(now time.Duration) {
 	case p.held:
 		s.hold(now)
 	case p.endAs == backend.Doubtful, p.endAs == backend.Resting && !p.handshake.Signed:
-		s.do(Action{Op: Send, Port: s.leg, Bytes: wire.AppendPing(nil, s.dialect, p.handshake.Serializer, PingSeq)})
+		s.do(Action{Op: Send, Port: s.leg, Bytes: p.handshake.Ping(PingSeq)})
 		s.release(p.endAs)
 	case p.endAs != backend.Resting:
 		s.giveBack(p.endAs)

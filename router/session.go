@@ -59,6 +59,7 @@ type Session struct {
 	delivery    *Delivery     // of the client's call, where it is under way and not answered
 	hollow      *greeting     // of a client that was answered, but not connected: see forestall.go
 	joining     bool          // that is being made good
+	signing     *wire.Key     // the client's key, where it has one and it is known
 	marked      []byte        // memory for its header and annotations
 	dropLeft    int64         // of a request that is not sent on: bytes still to be dropped
 
@@ -157,6 +158,9 @@ type Env struct {
 	// Tracer makes a span of each call with a correlation id; nil: of none.
 	Tracer  *tracing.Tracer
 	Metrics *metrics.Listener
+	// Key is what Pyro4's clients of the listener sign with; nil: only those of clusters
+	// are known.
+	Key wire.Key
 }
 
 // Observer hears what an operator should read about a session. It is called

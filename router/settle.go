@@ -182,6 +182,6 @@ func (s *Session) refuse(now time.Duration, r Reason, f refusal) {
 	if f.answersConnect {
 		w.Serializer, w.Seq, w.Correlation = g.head.Serializer(), g.head.Seq, g.correlation
 	}
-	s.do(Action{Op: Send, Port: Client, Bytes: wire.AppendConnectFail(nil, w)})
+	s.do(Action{Op: Send, Port: Client, Bytes: s.signed(wire.AppendConnectFail(nil, w))})
 	s.finish(now, r, backend.Cancelled)
 }

@@ -11,7 +11,7 @@ var ChunkCall = [4]byte{'D', 'I', 'S', 'P'}
 type Marks struct {
 	Correlation    [16]byte
 	HasCorrelation bool
-	// Signed: there is an HMAC chunk, so that no annotation can be added.
+	// Signed: there is an HMAC chunk, so that no annotation can be added without the key.
 	Signed bool
 	// Chain is the value of ChunkCall, a part of the annotations; nil: there is none.
 	Chain []byte
@@ -51,6 +51,11 @@ type Marking struct {
 	Correlation [16]byte // zero: none, or the message has one already
 	Chain       []byte   // in place of the message's own ChunkCall; nil: that stays
 	Blob        []byte   // in place of the message's own ChunkBlob; nil: that stays
+	// Unsign: a V48 message's signature goes. With a Key there is that key's in its place,
+	// for which Data must be the message's data.
+	Unsign bool
+	Key    Key
+	Data   []byte
 }
 
 // Fits reports whether a message with header h and blob annotation old has room for
@@ -70,7 +75,8 @@ func MarkInPlace(message []byte, correlation [16]byte) {
 // AppendMarked appends the header and the annotations that the message with
 // header h and these annotations has with the marking; its data follows as it
 // is. What V48 has no room for is left out, the chain first; whether there is room for
-// a blob is for the caller to ask (Fits).
+// a blob is for the caller to ask (Fits), and only a message that has a signature has
+// room for another.
 func AppendMarked(dst []byte, h *Head, annotations []byte, m Marking) []byte {
 	out := *h
 	begin := len(dst)
@@ -84,6 +90,7 @@ func AppendMarked(dst []byte, h *Head, annotations []byte, m Marking) []byte {
 		}
 		switch {
 		case c.ID == ChunkCall && m.Chain != nil:
+		case c.ID == ChunkHMAC && m.Unsign && h.Dialect == V48:
 		case c.ID == ChunkBlob && m.Blob != nil:
 			if blob != nil {
 				dst = AppendChunk(dst, h.Dialect, Chunk{ID: ChunkBlob, Value: blob})
@@ -94,9 +101,14 @@ func AppendMarked(dst []byte, h *Head, annotations []byte, m Marking) []byte {
 		}
 		rest = next
 	}
+	sign := m.Unsign && h.Dialect == V48 && len(m.Key) > 0
+	most := maxAnnotations48
+	if sign {
+		most -= signatureLen
+	}
 	add := func(c Chunk) {
 		before := len(dst)
-		if dst = AppendChunk(dst, h.Dialect, c); h.Dialect == V48 && len(dst)-body > maxAnnotations48 {
+		if dst = AppendChunk(dst, h.Dialect, c); h.Dialect == V48 && len(dst)-body > most {
 			dst = dst[:before]
 		}
 	}
@@ -110,6 +122,9 @@ func AppendMarked(dst []byte, h *Head, annotations []byte, m Marking) []byte {
 	}
 	if m.Chain != nil {
 		add(Chunk{ID: ChunkCall, Value: m.Chain})
+	}
+	if sign {
+		dst = AppendChunk(dst, V48, Chunk{ID: ChunkHMAC, Value: m.Key.Sum(dst[body:], m.Data)})
 	}
 	out.AnnotationsLen = uint32(len(dst) - body)
 	AppendHead(dst[:begin], out)

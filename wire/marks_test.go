@@ -80,7 +80,7 @@ func TestReadMarks(t *testing.T) {
 	id := [16]byte{1, 2, 15: 9}
 	corr := Chunk{ID: ChunkCorrelation, Value: id[:]}
 	call := Chunk{ID: ChunkCall, Value: []byte("chain")}
-	hmac := Chunk{ID: ChunkHMAC, Value: make([]byte, 20)}
+	signature := Chunk{ID: ChunkHMAC, Value: make([]byte, 20)}
 	for _, c := range []struct {
 		name    string
 		dialect Dialect
@@ -88,9 +88,9 @@ func TestReadMarks(t *testing.T) {
 		want    Marks
 	}{
 		{"nothing", V48, nil, Marks{}},
-		{"v48", V48, []Chunk{hmac, corr, call}, Marks{Correlation: id, HasCorrelation: true, Signed: true, Chain: []byte("chain")}},
+		{"v48", V48, []Chunk{signature, corr, call}, Marks{Correlation: id, HasCorrelation: true, Signed: true, Chain: []byte("chain")}},
 		{"v48 short id", V48, []Chunk{{ID: ChunkCorrelation, Value: id[:15]}}, Marks{}},
-		{"v502 knows neither chunk", V502, []Chunk{corr, hmac}, Marks{}},
+		{"v502 knows neither chunk", V502, []Chunk{corr, signature}, Marks{}},
 		{"v502", V502, []Chunk{call}, Marks{Chain: []byte("chain")}},
 	} {
 		annotations := chunksOf(c.dialect, c.chunks...)

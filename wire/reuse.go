@@ -5,10 +5,11 @@ import "bytes"
 // Canonical gives the message, whole and with header h, without what changes from
 // one handshake to the next: sequence number 0, no correlation id. The same then
 // comes out of messages that say the same. A signed one (V48 with an HMAC chunk)
-// cannot be changed, and its signature may change each time: canonical is then a
-// copy of the message as it is. So it is of one whose annotations no daemon could
-// read.
-func Canonical(h *Head, message []byte) (canonical []byte, signed bool) {
+// cannot be changed without its key, and its signature may change each time: canonical
+// is then a copy of the message as it is. So it is of one whose annotations no daemon
+// could read. With the key that its signature was made with, canonical has none, and
+// signed is false.
+func Canonical(h *Head, message []byte, key Key) (canonical []byte, signed bool) {
 	start := h.Dialect.HeadLen()
 	annotations := message[start : start+int(h.AnnotationsLen)]
 	kept := make([]byte, 0, len(annotations))
@@ -18,8 +19,9 @@ func Canonical(h *Head, message []byte) (canonical []byte, signed bool) {
 			return bytes.Clone(message), false
 		}
 		switch {
-		case h.Dialect == V48 && c.ID == ChunkHMAC:
+		case h.Dialect == V48 && c.ID == ChunkHMAC && !key.Signed(h, message):
 			return bytes.Clone(message), true
+		case h.Dialect == V48 && c.ID == ChunkHMAC:
 		case h.Dialect == V48 && c.ID == ChunkCorrelation:
 		default:
 			kept = append(kept, rest[:len(rest)-len(next)]...)

@@ -24,7 +24,7 @@ func canonical(t testing.TB, message []byte) (b []byte, signed bool) {
 		t.Fatal(err)
 	}
 	before := bytes.Clone(message)
-	b, signed = Canonical(&h, message)
+	b, signed = Canonical(&h, message, nil)
 	if !bytes.Equal(message, before) {
 		t.Fatal("Canonical has changed the message")
 	}
@@ -32,11 +32,11 @@ func canonical(t testing.TB, message []byte) (b []byte, signed bool) {
 }
 
 var (
-	idA, idB = [16]byte{1, 15: 2}, [16]byte{3, 15: 4}
-	userData = Chunk{ID: [4]byte{'U', 'S', 'E', 'R'}, Value: []byte("ada")}
-	corrA    = Chunk{ID: ChunkCorrelation, Value: idA[:]}
-	corrB    = Chunk{ID: ChunkCorrelation, Value: idB[:]}
-	hmac     = Chunk{ID: ChunkHMAC, Value: make([]byte, 20)}
+	idA, idB  = [16]byte{1, 15: 2}, [16]byte{3, 15: 4}
+	userData  = Chunk{ID: [4]byte{'U', 'S', 'E', 'R'}, Value: []byte("ada")}
+	corrA     = Chunk{ID: ChunkCorrelation, Value: idA[:]}
+	corrB     = Chunk{ID: ChunkCorrelation, Value: idB[:]}
+	signature = Chunk{ID: ChunkHMAC, Value: make([]byte, 20)}
 )
 
 // withID gives the header of a CONNECT of V502 with a correlation id.
@@ -80,9 +80,9 @@ func TestCanonical(t *testing.T) {
 		{"48: their order", build(four, []Chunk{userData, {ID: [4]byte{'M', 'O', 'R', 'E'}}}, ""), build(four, []Chunk{{ID: [4]byte{'M', 'O', 'R', 'E'}}, userData}, ""), false, false},
 		{"48: serializers", build(four, nil, "data"), build(json(four), nil, "data"), false, false},
 		{"48: flags", build(four, nil, "data"), build(compressed(four), nil, "data"), false, false},
-		{"48: signed", build(seq(four, 1), []Chunk{hmac}, "data"), build(seq(four, 2), []Chunk{hmac}, "data"), false, true},
-		{"48: signed, with an id", build(four, []Chunk{corrA, hmac}, "data"), build(four, []Chunk{corrB, hmac}, "data"), false, true},
-		{"48: signed, the same", build(four, []Chunk{corrA, hmac}, "data"), build(four, []Chunk{corrA, hmac}, "data"), true, true},
+		{"48: signed", build(seq(four, 1), []Chunk{signature}, "data"), build(seq(four, 2), []Chunk{signature}, "data"), false, true},
+		{"48: signed, with an id", build(four, []Chunk{corrA, signature}, "data"), build(four, []Chunk{corrB, signature}, "data"), false, true},
+		{"48: signed, the same", build(four, []Chunk{corrA, signature}, "data"), build(four, []Chunk{corrA, signature}, "data"), true, true},
 		{"502: the same", build(five, nil, "data"), build(five, nil, "data"), true, false},
 		{"502: sequence numbers", build(seq(five, 1), nil, "data"), build(seq(five, 2), nil, "data"), true, false},
 		{"502: correlation ids", build(withID(five, idA), nil, "data"), build(withID(five, idB), nil, "data"), true, false},
@@ -90,7 +90,7 @@ func TestCanonical(t *testing.T) {
 		{"502: an id that is not flagged", build(Head{Dialect: V502, Type: Connect, SerializerID: 1, Correlation: idA}, nil, ""), build(five, nil, ""), true, false},
 		{"502: annotations", build(five, []Chunk{userData}, "data"), build(five, []Chunk{userData}, "data"), true, false},
 		{"502: a user's chunk of that name", build(five, []Chunk{corrA}, "data"), build(five, nil, "data"), false, false},
-		{"502: no HMAC", build(seq(five, 1), []Chunk{hmac}, "data"), build(seq(five, 2), []Chunk{hmac}, "data"), true, false},
+		{"502: no HMAC", build(seq(five, 1), []Chunk{signature}, "data"), build(seq(five, 2), []Chunk{signature}, "data"), true, false},
 		{"the dialects", build(four, nil, "data"), build(five, nil, "data"), false, false},
 	}
 	for _, test := range tests {

@@ -1,0 +1,111 @@
+package wire
+
+import (
+	"bytes"
+	"crypto/hmac"
+	"crypto/sha1"
+	"slices"
+)
+
+// Key is the secret that both ends of a Pyro4 connection sign their messages with
+// (Pyro4's _pyroHmacKey). V502 has no signatures. The nil Key signs nothing.
+type Key []byte
+
+// signatureLen is how much room the HMAC chunk takes in a message, in bytes.
+const signatureLen = 6 + sha1.Size
+
+// Sum is the signature of a message of V48 with these annotations and data: HMAC-SHA1
+// over the data, then the values of all chunks but HMAC in the order of their ids, of
+// several with one id the last (Message.hmac and Message.__init__ of Pyro4/message.py).
+func (k Key) Sum(annotations, data []byte) []byte {
+	var space [8]Chunk
+	chunks := space[:0]
+	for rest := annotations; len(rest) > 0; {
+		c, next, err := NextChunk(V48, rest)
+		if err != nil {
+			break // no daemon reads what comes now
+		}
+		rest = next
+		if c.ID == ChunkHMAC {
+			continue
+		}
+		if i := slices.IndexFunc(chunks, func(o Chunk) bool { return o.ID == c.ID }); i >= 0 {
+			chunks[i] = c
+		} else if len(chunks) < maxSigned {
+			chunks = append(chunks, c)
+		} else {
+			return nil
+		}
+	}
+	slices.SortFunc(chunks, func(a, b Chunk) int { return bytes.Compare(a.ID[:], b.ID[:]) })
+	mac := hmac.New(sha1.New, k)
+	mac.Write(data)
+	for _, c := range chunks {
+		mac.Write(c.Value)
+	}
+	return mac.Sum(nil)
+}
+
+// maxSigned bounds the different annotations of a signed message, which are compared
+// with each other. Pyro's own are four; with more than this the signature is not right.
+const maxSigned = 256
+
+// Signed reports whether the message, whole and with header h, bears this key's
+// signature. It is false for the nil Key, and for messages of V502.
+func (k Key) Signed(h *Head, message []byte) bool {
+	if len(k) == 0 || h.Dialect != V48 || int64(len(message)) < h.Len() {
+		return false
+	}
+	start := h.Dialect.HeadLen()
+	annotations := message[start : start+int(h.AnnotationsLen)]
+	var signature []byte
+	for rest := annotations; len(rest) > 0; {
+		c, next, err := NextChunk(V48, rest)
+		if err != nil {
+			return false
+		}
+		if rest = next; c.ID == ChunkHMAC {
+			signature = c.Value // of several, a daemon takes the last one
+		}
+	}
+	sum := k.Sum(annotations, message[start+len(annotations):h.Len()])
+	return sum != nil && hmac.Equal(signature, sum)
+}
+
+// AppendSigned appends the message, whole, to dst, with this key's signature in the
+// place of any that it has. One of V502, and any where the Key is nil, stays as it is;
+// so does one that has no room for a signature, which its peer will not accept.
+func (k Key) AppendSigned(dst, message []byte) []byte {
+	h, err := ParseHead(message)
+	if err != nil || len(k) == 0 || h.Dialect != V48 {
+		return append(dst, message...)
+	}
+	start := h.Dialect.HeadLen()
+	annotations, data := message[start:start+int(h.AnnotationsLen)], message[start+int(h.AnnotationsLen):]
+	begin := len(dst)
+	dst = AppendHead(slices.Grow(dst, len(message)+signatureLen), h) // again when its lengths are known
+	body := len(dst)
+	dst = appendUnsigned(dst, annotations)
+	if len(dst)-body+signatureLen > maxAnnotations48 {
+		return append(dst[:begin], message...)
+	}
+	dst = AppendChunk(dst, V48, Chunk{ID: ChunkHMAC, Value: k.Sum(dst[body:], data)})
+	h.AnnotationsLen = uint32(len(dst) - body)
+	AppendHead(dst[:begin], h)
+	return append(dst, data...)
+}
+
+// appendUnsigned appends annotations of V48 without their signature.
+func appendUnsigned(dst, annotations []byte) []byte {
+	for rest := annotations; len(rest) > 0; {
+		c, next, err := NextChunk(V48, rest)
+		if err != nil {
+			return append(dst, rest...)
+		}
+		if c.ID != ChunkHMAC {
+			dst = append(dst, rest[:len(rest)-len(next)]...)
+		}
+		rest = next
+	}
+	return dst
+}
