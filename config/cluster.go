@@ -27,6 +27,11 @@ type Cluster struct {
 	// calls that are retargeted or come by routes for single calls. The default is
 	// Pyro's own.
 	Handshake string `yaml:"handshake"`
+	// A file with the HMAC key of its daemons, where those are Pyro4's, as
+	// `hmac_key_file` of a listener. Health checks, and calls that are dispatched here,
+	// are signed with it; calls that are not signed are not dispatched here. For clients
+	// that sign with the same key, the listener needs none.
+	HMACKeyFile string `yaml:"hmac_key_file"`
 	// `per_endpoint`: each endpoint also has a port of its own, which stays the same,
 	// for daemons that are started with NATHOST and NATPORT so that the proxies they
 	// send inside of payloads work outside. The admin API lists the ports.

@@ -160,6 +160,13 @@ type Listener struct {
 	// How long a call or client waits for a connection, for routes that give no
 	// such time. Without it, the cluster's. `0s`: for ever. At most 1h.
 	QueueTimeout *time.Duration `yaml:"queue_timeout"`
+	// A file with the HMAC key that Pyro4's clients of this listener sign with
+	// (`_pyroHmacKey`): its bytes, but for a newline at their end. With it, signed calls
+	// are dispatched and retargeted, and answers of the dispatcher's own are signed;
+	// Pyro4's calls that are not signed are not dispatched, and get none. All other
+	// calls pass as they came, and their daemon looks at the signature. Pyro5 has no
+	// signatures. Without a key, signed calls only pass, unless a cluster has it.
+	HMACKeyFile string `yaml:"hmac_key_file"`
 }
 
 // Default returns a configuration with every default filled in, and without

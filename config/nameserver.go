@@ -32,6 +32,10 @@ type NameServer struct {
 	Publish bool `yaml:"publish"`
 	// The most names that clients may have registered. From 1 to 1000000.
 	MaxNames int `yaml:"max_names"`
+	// A file with the HMAC key that calls of the name server must be signed with, as
+	// `hmac_key_file` of a listener. Pyro5's clients, which cannot sign, are refused
+	// then.
+	HMACKeyFile string `yaml:"hmac_key_file"`
 }
 
 // NameListener is one address of the name server.
@@ -90,6 +94,9 @@ type NameUpstream struct {
 	Address Address `yaml:"address,short"`
 	// The dialect that it speaks. Without it, it is found out.
 	Dialect Dialect `yaml:"dialect"`
+	// A file with its HMAC key, where it is Pyro4's and has one, as `hmac_key_file` of
+	// a listener.
+	HMACKeyFile string `yaml:"hmac_key_file"`
 }
 
 // NameGroup says which names are those of interchangeable daemons.

@@ -39,6 +39,9 @@ type NameSource struct {
 	Address Address `yaml:"address,required"`
 	// The dialect that it speaks. Without it, it is found out.
 	Dialect Dialect `yaml:"dialect"`
+	// A file with the HMAC key of the name server, where it is Pyro4's and has one, as
+	// `hmac_key_file` of a listener.
+	HMACKeyFile string `yaml:"hmac_key_file"`
 	// What the names begin with. At least one of this key and the next three; a name
 	// has to meet all that are given.
 	Prefix string `yaml:"prefix"`

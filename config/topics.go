@@ -40,6 +40,11 @@ type Topics struct {
 	Timeout *time.Duration `yaml:"timeout"`
 	// The handshake data of the CONNECT to a listener, as a string.
 	Handshake string `yaml:"handshake"`
+	// A file with the HMAC key of Pyro4's clients and listeners, as `hmac_key_file` of
+	// a listener. With it, Pyro4's calls of the registry must be signed, and blobs are
+	// dispatched to Pyro4's listeners only if they are. Pyro5 has no signatures: what it
+	// calls here, it may.
+	HMACKeyFile string `yaml:"hmac_key_file"`
 }
 
 // DefaultTopics returns the defaults of the topics, which still lack their object.

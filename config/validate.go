@@ -38,6 +38,7 @@ func (c *Config) Validate() Problems {
 	v.nameServer("name_server", &c.NameServer, taken)
 	v.storages()
 	v.portRanges()
+	v.keys()
 	v.problems.sort()
 	return v.problems
 }

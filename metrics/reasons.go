@@ -74,6 +74,7 @@ var rejectReasons = []string{
 	"request_timeout",           // No complete request within request_timeout.
 	"sessions_limit",            // As many sessions as the listener may have, or the listener is stopping.
 	"sessions_per_source_limit", // As many sessions as one source address may have.
+	"signature",                 // A message for our own answer bears no HMAC signature, or a wrong one.
 }
 
 // queueRefusal is why a place in the queue came to nothing.

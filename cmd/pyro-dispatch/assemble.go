@@ -57,6 +57,7 @@ func assemble(cfg *config.Config, f *fleet, set *metrics.Set, log *zap.Logger) r
 				LingerTime:     lingerTime,
 				Timeouts:       listenerTimes(&cfg.Defaults, &l),
 				Metrics:        set.Listener(l.Name),
+				Key:            f.keys[l.HMACKeyFile],
 			},
 			MaxSessions:  most,
 			MaxPerSource: l.MaxSessionsPerSource,

@@ -49,7 +49,7 @@ func newFacade(f *fleet, b *book) (n *facade, err error) {
 	var all names.Names
 	if up := cfg.NameServer.Upstream; cfg.NameServer.UsesUpstream() {
 		n.upstream = names.NewUpstream(func(ctx context.Context) (names.Remote, error) {
-			client, err := control.Dial(ctx, nameServerClient(up.Address, wire.Dialect(up.Dialect)))
+			client, err := control.Dial(ctx, nameServerClient(up.Address, wire.Dialect(up.Dialect), f.keys[up.HMACKeyFile]))
 			if err != nil {
 				return nil, err
 			}
@@ -79,6 +79,7 @@ func newFacade(f *fleet, b *book) (n *facade, err error) {
 	n.daemon = control.New(control.Config{
 		Lookup:     func(id string) (control.Object, bool) { return server, id == names.OwnName },
 		Registered: func() []string { return []string{names.OwnName} },
+		HMACKey:    f.keys[cfg.NameServer.HMACKeyFile],
 		Observe:    func(e control.CallEvent) { countCall(counts, e) },
 		Log:        f.log,
 	})

@@ -27,6 +27,7 @@ type fleet struct {
 	hops   *backend.Hops
 	limit  int64             // of a daemon's answer to CONNECT
 	consul *discovery.Client // nil where nothing uses Consul
+	keys   keys
 
 	configured []*router.Route
 	table      atomic.Pointer[router.Table]
@@ -55,6 +56,9 @@ func newFleet(cfg *config.Config, set *metrics.Set, log *zap.Logger) (made *flee
 			f.close()
 		}
 	}()
+	if f.keys, err = readKeys(cfg); err != nil {
+		return nil, err
+	}
 	if cfg.UsesConsul() {
 		client, err := newConsul(&cfg.Consul)
 		if err != nil {

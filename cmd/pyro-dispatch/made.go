@@ -23,7 +23,7 @@ func (f *fleet) clusterConfig(c *config.Cluster, bounds config.Bounds, sources [
 		MinIdle: c.MinIdle, IdleTimeout: c.IdleTimeout, MaxAge: c.MaxAge, HandshakeTTL: c.HandshakeTTL,
 		GhostTimeout: c.GhostTimeout, CloseOnDown: c.OnDown == config.OnDownClose,
 		SlowStart: c.SlowStart, PanicThreshold: int(c.PanicThreshold),
-		Dialer: &net.Dialer{}, Adopt: relay.Adopt, Hops: f.hops, Metrics: f.set, Log: f.log,
+		Key: f.keys[c.HMACKeyFile], Dialer: &net.Dialer{}, Adopt: relay.Adopt, Hops: f.hops, Metrics: f.set, Log: f.log,
 	}
 	h := &c.HealthCheck
 	bc.Health = backend.HealthConfig{

@@ -18,7 +18,7 @@ func (f *fleet) nameSource(c *config.Cluster) (backend.Source, error) {
 	return discovery.NewNameServer(discovery.NameServerConfig{
 		Cluster: c.Name, Server: s.Address.String(),
 		Dial: func(ctx context.Context) (discovery.Caller, error) {
-			client, err := control.Dial(ctx, nameServerClient(s.Address, wire.Dialect(s.Dialect)))
+			client, err := control.Dial(ctx, nameServerClient(s.Address, wire.Dialect(s.Dialect), f.keys[s.HMACKeyFile]))
 			if err != nil {
 				return nil, err
 			}
@@ -30,6 +30,6 @@ func (f *fleet) nameSource(c *config.Cluster) (backend.Source, error) {
 	})
 }
 
-func nameServerClient(at config.Address, d wire.Dialect) control.ClientConfig {
-	return control.ClientConfig{Network: at.Network, Address: at.Address, Dialect: d, Object: names.OwnName}
+func nameServerClient(at config.Address, d wire.Dialect, key wire.Key) control.ClientConfig {
+	return control.ClientConfig{Network: at.Network, Address: at.Address, Dialect: d, Object: names.OwnName, HMACKey: key}
 }

@@ -55,7 +55,7 @@ func newBoard(f *fleet) (*board, error) {
 	b.where.Store(&map[string]topics.Listener{})
 
 	cc := config.DefaultCluster()
-	cc.Name = topicsCluster
+	cc.Name, cc.HMACKeyFile = topicsCluster, cfg.HMACKeyFile
 	bounds := cc.Bounds(true)
 	bc := f.clusterConfig(&cc, bounds, nil)
 	bc.Dialer = b
@@ -81,6 +81,7 @@ func newBoard(f *fleet) (*board, error) {
 	b.daemon = &inside{ctx: ctx, name: ownCluster, daemon: control.New(control.Config{
 		Lookup:     func(id string) (control.Object, bool) { return b.registry, id == b.object },
 		Registered: func() []string { return []string{b.object} },
+		HMACKey:    f.keys[cfg.HMACKeyFile], Unsigned502: true,
 		Log:        f.log,
 	})}
 	bc.Dialer = b.daemon

@@ -2,7 +2,7 @@
 it knows of itself travel in payloads. A test steers it: it reads commands as lines of JSON and
 answers each with one, in order.
 
-usage: peer.py --lib pyro4|pyro5 --ns HOST:PORT [--name NAME] [--bind HOST] [--port PORT]
+usage: peer.py --lib pyro4|pyro5 --ns HOST:PORT [--name NAME] [--bind HOST] [--port PORT] [--key KEY]
 
     {"id": 1, "op": "register", "args": ["name"]}              its object, at the name server
     {"id": 2, "op": "lookup", "args": ["name"]}, "list", "remove"
@@ -13,6 +13,11 @@ usage: peer.py --lib pyro4|pyro5 --ns HOST:PORT [--name NAME] [--bind HOST] [--p
     {"id": 7, "op": "locate"}                                  by broadcast
     {"id": 8, "op": "datagram", "args": [host, port]}          the question of a broadcast, to one
     {"id": 9, "op": "uri"}                                     of its own object
+    {"id": 10, "op": "listen", "args": [uri, "topic"]}         at a registry of topics
+    {"id": 11, "op": "send", "args": [uri, "topic", text]}     a blob
+    {"id": 12, "op": "got"}                                    the blobs that its object got
+
+With --key, which only Pyro4 has, all messages are signed, its own and those that it accepts.
 
 Of a URI whose location is missing, the name server is that of --ns.
 """
@@ -25,14 +30,23 @@ import os
 import socket
 import sys
 import threading
+import time
 
 import pyrolib
 
 ARRAY_TYPES = (list, tuple, set, frozenset)
 
 
-def make_peer(lib, name, resolve):
+def make_peer(lib, name, resolve, got):
     class Peer:
+        @lib.expose
+        def process_blob(self, blob):
+            got.append([blob.info, blob.deserialized()])
+
+        @lib.expose
+        def nap(self, seconds):
+            time.sleep(seconds)
+
         @lib.expose
         def whoami(self):
             return name
@@ -61,14 +75,15 @@ def make_peer(lib, name, resolve):
 
 
 class Commands:
-    def __init__(self, lib, args, daemon, thing):
-        self.lib, self.args, self.daemon, self.thing = lib, args, daemon, thing
+    def __init__(self, lib, args, daemon, thing, blobs):
+        self.lib, self.args, self.daemon, self.thing, self.blobs = lib, args, daemon, thing, blobs
         self.ns_host, _, port = args.ns.rpartition(":")
         self.ns_host, self.ns_port = self.ns_host.strip("[]"), int(port)
 
     def ns(self):
         locate = getattr(self.lib.root, "locateNS", None) or self.lib.root.locate_ns
-        return locate(self.ns_host, self.ns_port)
+        key = {"hmac_key": self.args.key} if self.args.key else {}
+        return locate(self.ns_host, self.ns_port, **key)
 
     def resolve(self, uri):
         if "@" not in uri and not uri.startswith("PYRO:"):
@@ -76,7 +91,10 @@ class Commands:
         return uri
 
     def proxy(self, uri):
-        return self.lib.Proxy(self.resolve(uri))
+        proxy = self.lib.Proxy(self.resolve(uri))
+        if self.args.key:
+            proxy._pyroHmacKey = self.args.key
+        return proxy
 
     def register(self, name, metadata=None):
         with self.ns() as ns:
@@ -126,6 +144,17 @@ class Commands:
                     return s.recv(1000).decode("iso-8859-1")
         raise TimeoutError("no answer")
 
+    def listen(self, uri, topic):
+        with self.proxy(uri) as registry:
+            registry.register(topic, self.lib.Proxy(self.daemon.uriFor(self.thing)))
+
+    def send(self, uri, topic, text):
+        with self.proxy(uri) as registry:
+            return registry.process_blob(self.lib.SerializedBlob(topic, text))
+
+    def got(self):
+        return self.blobs
+
     def uri(self):
         return str(self.daemon.uriFor(self.thing))
 
@@ -146,19 +175,23 @@ def main():
     parser.add_argument("--bind", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=0)
     parser.add_argument("--object", default=None)
+    parser.add_argument("--key", default=None)
+    parser.add_argument("--timeout", type=float, default=20)  # longer than anything takes, and shorter than the test waits
     args = parser.parse_args()
     lib = pyrolib.load(args.lib)
-    lib.config.COMMTIMEOUT = 20  # longer than anything here takes, and shorter than the test waits
+    lib.config.COMMTIMEOUT = args.timeout
     if ":" in args.bind:
         lib.config.PREFER_IP_VERSION = 6
     if args.lib == "pyro4":
         importlib.import_module("Pyro4.naming")
 
     daemon = lib.Daemon(host=args.bind, port=args.port)
-    commands = None
-    thing = make_peer(lib, args.name, lambda uri: commands.resolve(uri))
+    if args.key:
+        daemon._pyroHmacKey = args.key = args.key.encode()
+    commands, blobs = None, []
+    thing = make_peer(lib, args.name, lambda uri: commands.resolve(uri), blobs)
     daemon.register(thing, args.object)
-    commands = Commands(lib, args, daemon, thing)
+    commands = Commands(lib, args, daemon, thing, blobs)
     threading.Thread(target=daemon.requestLoop, daemon=True).start()
     for line in sys.stdin:
         command = json.loads(line)
