@@ -36,6 +36,10 @@ type Daemon struct {
 	// Discard keeps no payloads: Message.Data is nil, so that Echo is empty and
 	// the Ledger knows calls by their correlation ids. CONNECTs are kept.
 	Discard bool
+	// Key signs what Reply says in V48. With it, the daemon hangs up on whoever does not
+	// sign, or otherwise, as Pyro4's do, unless it is Trusting.
+	Key      wire.Key
+	Trusting bool
 
 	mu        sync.Mutex
 	listeners []net.Listener
@@ -180,7 +184,8 @@ func (c *DaemonConn) serve() {
 }
 
 func (d *Daemon) speaks(m Message, t wire.Type) bool {
-	return m.Head.Type == t && (d.Dialect == 0 || d.Dialect == m.Head.Dialect)
+	return m.Head.Type == t && (d.Dialect == 0 || d.Dialect == m.Head.Dialect) &&
+		(len(d.Key) == 0 || d.Trusting || m.Head.Dialect != wire.V48 || m.SignedWith(d.Key))
 }
 
 func orElse(s, other Script) Script {
@@ -212,7 +217,7 @@ func (c *DaemonConn) Reply(to Message, t wire.Type, flags uint16, data []byte) e
 	}
 	m := replyTo(to, t, flags)
 	m.Data = data
-	return c.Send(m)
+	return c.Send(m.Signed(c.daemon.Key))
 }
 
 func isOneway(m Message) bool { return m.Head.Type == wire.Invoke && m.Head.Has(wire.Oneway) }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"hash/crc32"
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/pyro-dispatch/pyro-dispatch/wire"
@@ -173,6 +174,28 @@ func (m Message) Correlation() (id [16]byte, ok bool) {
 		}
 	}
 	return id, ok
+}
+
+// Signed is the message with the key's signature in the place of any that it has, if it is
+// one of V48 and there is a key.
+func (m Message) Signed(key wire.Key) Message {
+	if len(key) == 0 || m.Head.Dialect != wire.V48 {
+		return m
+	}
+	m.Chunks = slices.DeleteFunc(slices.Clone(m.Chunks), func(c wire.Chunk) bool { return c.ID == wire.ChunkHMAC })
+	var annotations []byte
+	for _, c := range m.Chunks {
+		annotations = wire.AppendChunk(annotations, wire.V48, c)
+	}
+	m.Chunks = append(m.Chunks, wire.Chunk{ID: wire.ChunkHMAC, Value: key.Sum(annotations, m.Data)})
+	return m
+}
+
+// SignedWith reports whether the message bears the key's signature.
+func (m Message) SignedWith(key wire.Key) bool {
+	raw := m.Bytes()
+	h, err := wire.ParseHead(raw)
+	return err == nil && key.Signed(&h, raw)
 }
 
 // WithCorrelation is the message with that correlation id, in its dialect's
