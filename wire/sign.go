@@ -16,7 +16,8 @@ const signatureLen = 6 + sha1.Size
 
 // Sum is the signature of a message of V48 with these annotations and data: HMAC-SHA1
 // over the data, then the values of all chunks but HMAC in the order of their ids, of
-// several with one id the last (Message.hmac and Message.__init__ of Pyro4/message.py).
+// several with one id the last (Message.hmac and Message.__init__ of Pyro4/message.py). It is nil
+// where there are too many different ones to be real.
 func (k Key) Sum(annotations, data []byte) []byte {
 	var space [8]Chunk
 	chunks := space[:0]
@@ -86,10 +87,11 @@ func (k Key) AppendSigned(dst, message []byte) []byte {
 	dst = AppendHead(slices.Grow(dst, len(message)+signatureLen), h) // again when its lengths are known
 	body := len(dst)
 	dst = appendUnsigned(dst, annotations)
-	if len(dst)-body+signatureLen > maxAnnotations48 {
+	sum := k.Sum(dst[body:], data)
+	if sum == nil || len(dst)-body+signatureLen > maxAnnotations48 {
 		return append(dst[:begin], message...)
 	}
-	dst = AppendChunk(dst, V48, Chunk{ID: ChunkHMAC, Value: k.Sum(dst[body:], data)})
+	dst = AppendChunk(dst, V48, Chunk{ID: ChunkHMAC, Value: sum})
 	h.AnnotationsLen = uint32(len(dst) - body)
 	AppendHead(dst[:begin], h)
 	return append(dst, data...)
