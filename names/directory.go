@@ -4,6 +4,7 @@ import (
 	"context"
 	"maps"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -45,7 +46,8 @@ type Directory struct {
 	pending   map[string]struct{}    // names whose state in known is not that of seen
 	published map[string][]Registration
 	merged    map[string]Registration // of published
-	sorted    []Registration          // everything; nil when it has to be made
+	sorted    []Registration          // everything, but for those that are dirty; nil when it has to be made
+	dirty     []string                // names
 	change    uint64                  // counts changes of what there is
 	wake      chan struct{}
 
@@ -132,6 +134,10 @@ func (d *Directory) Registrations() []Registration {
 func (d *Directory) everything() ([]Registration, uint64) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	for _, name := range d.dirty {
+		d.resort(name)
+	}
+	d.dirty = d.dirty[:0]
 	if d.sorted == nil {
 		all := make([]Registration, 0, len(d.known)+len(d.merged))
 		for _, e := range d.known {
@@ -176,7 +182,8 @@ func (d *Directory) SetPublished(source string, registrations []Registration) {
 	}
 	if !maps.EqualFunc(merged, d.merged, same) {
 		d.merged = merged
-		d.touch()
+		d.sorted, d.dirty = nil, d.dirty[:0]
+		d.change++
 	}
 	d.mu.Unlock()
 	d.tell()
@@ -197,10 +204,37 @@ func (d *Directory) grouped(r Registration) Registration {
 	return r
 }
 
-// touch: what there is has changed. d.mu is held.
-func (d *Directory) touch() {
-	d.sorted = nil
+// resort puts what is under name now into its place in sorted, which is another slice
+// then: readers have the old one. d.mu is held.
+func (d *Directory) resort(name string) {
+	if d.sorted == nil {
+		return
+	}
+	r, there := d.has(name)
+	at, found := slices.BinarySearchFunc(d.sorted, name, func(r Registration, name string) int { return strings.Compare(r.Name, name) })
+	next := make([]Registration, 0, len(d.sorted)+1)
+	next = append(next, d.sorted[:at]...)
+	if there {
+		next = append(next, r)
+	}
+	if found {
+		at++
+	}
+	d.sorted = append(next, d.sorted[at:]...)
+}
+
+// maxDirty is how many names are put into their places one by one, rather than all sorted.
+const maxDirty = 32
+
+// touch: what there is under a name has changed. d.mu is held.
+func (d *Directory) touch(name string) {
 	d.change++
+	if len(d.dirty) == maxDirty {
+		d.sorted, d.dirty = nil, d.dirty[:0]
+	}
+	if d.sorted != nil && !slices.Contains(d.dirty, name) {
+		d.dirty = append(d.dirty, name)
+	}
 }
 
 // get gives what the snapshot has under name; known says that the store need not be
@@ -208,6 +242,11 @@ func (d *Directory) touch() {
 func (d *Directory) get(name string) (r Registration, known bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	return d.has(name)
+}
+
+// has is get with d.mu held.
+func (d *Directory) has(name string) (r Registration, known bool) {
 	if e := d.known[name]; e.version != 0 {
 		return e.r, true
 	}

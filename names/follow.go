@@ -93,7 +93,7 @@ func (d *Directory) put(name string, e store.Entry) {
 	delete(d.bad, name)
 	if e.Version == 0 {
 		delete(d.known, name)
-		d.touch()
+		d.touch(name)
 		return
 	}
 	r, err := decode(name, e.Value)
@@ -102,12 +102,12 @@ func (d *Directory) put(name string, e store.Entry) {
 		d.bad[name] = e.Version
 		delete(d.known, name)
 		if before.version != 0 {
-			d.touch()
+			d.touch(name)
 		}
 		return
 	}
 	d.known[name] = entry{d.grouped(r), e.Version}
-	d.touch()
+	d.touch(name)
 }
 
 // learn takes what we wrote ourselves or were told when we asked, which the snapshot

@@ -5,12 +5,10 @@ import (
 	"fmt"
 	"slices"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"go.uber.org/zap"
 
-	"github.com/pyro-dispatch/pyro-dispatch/backend"
 	"github.com/pyro-dispatch/pyro-dispatch/control"
 	"github.com/pyro-dispatch/pyro-dispatch/names"
 	"github.com/pyro-dispatch/pyro-dispatch/router"
@@ -29,13 +27,15 @@ type book struct {
 	// upstream lists the names of the name server behind us; nil: there is none.
 	upstream func(context.Context) ([]names.Registration, error)
 
-	routes atomic.Pointer[map[string]*router.Route] // by object id
+	routes sync.Map // by object id, a *router.Route
 
 	mu       sync.Mutex
-	known    []names.Registration          // what the directory has
+	known    []names.Registration          // what the directory has, by name
 	foreign  map[string]names.Registration // what an upstream name server told of
+	objects  map[string]*standing          // what is callable, by object id
 	places   map[string]place              // by name
 	clusters map[string]*daemons           // by key
+	exposed  map[string]string             // the clusters' keys, by those of the ports that lead to them
 	ctx      context.Context               // of their Runs; nil before run
 	running  sync.WaitGroup
 }
@@ -51,9 +51,9 @@ type place struct {
 func newBook(f *fleet) *book {
 	b := &book{
 		fleet: f, log: f.log,
-		foreign: make(map[string]names.Registration), places: make(map[string]place), clusters: make(map[string]*daemons),
+		foreign: make(map[string]names.Registration), objects: make(map[string]*standing),
+		places: make(map[string]place), clusters: make(map[string]*daemons), exposed: make(map[string]string),
 	}
-	b.routes.Store(&map[string]*router.Route{})
 	named := &router.Route{Name: "names", Pick: b.pick}
 	if l := f.cfg.NamesListener(); l != nil {
 		named.Listeners = []string{l.Name}
@@ -70,15 +70,39 @@ func (b *book) pick(q *router.Request) *router.Route {
 	if !q.ObjectKnown {
 		return nil
 	}
-	return (*b.routes.Load())[q.Object]
+	if r, ok := b.routes.Load(q.Object); ok {
+		return r.(*router.Route)
+	}
+	return nil
 }
 
-// changed takes notice of all registrations.
+// changed takes notice of all registrations, which are sorted by name.
 func (b *book) changed(all []names.Registration) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	dirty := make(map[string]bool)
+	before := b.known
+	for i := range all {
+		r := &all[i]
+		for len(before) > 0 && before[0].Name < r.Name {
+			b.strike(&before[0], dirty)
+			before = before[1:]
+		}
+		if len(before) > 0 && before[0].Name == r.Name {
+			if meansTheSame(&before[0], r) {
+				before = before[1:]
+				continue
+			}
+			b.strike(&before[0], dirty)
+			before = before[1:]
+		}
+		b.enter(r, dirty)
+	}
+	for i := range before {
+		b.strike(&before[i], dirty)
+	}
 	b.known = all
-	b.settle()
+	b.settle(dirty)
 }
 
 // count is how many names clients have registered, or asked an upstream name server for.
@@ -103,79 +127,16 @@ func (b *book) callable(r *names.Registration) bool {
 	return ok && (at.Network == "unix" || !b.own(r.URI.Host, r.URI.Port))
 }
 
-// settle makes clusters and routes of what is registered now. The lock is held: nothing
-// here connects to anybody, or waits.
-func (b *book) settle() {
-	byObject := make(map[string][]names.Registration)
-	note := func(r *names.Registration) {
-		if b.callable(r) {
-			byObject[r.URI.Object] = append(byObject[r.URI.Object], *r)
-		}
-	}
-	for i := range b.known {
-		note(&b.known[i])
-	}
-	for _, r := range b.foreign {
-		note(&r)
-	}
-	before := b.places
-	b.places = make(map[string]place)
-	wanted := make(map[string][]backend.Member) // clusters
-	routes := make(map[string]string)           // by object id, the key of the cluster
-	ports := make(map[string]string)            // by their keys, likewise
-	for object, all := range byObject {
-		meanings := names.Meanings(object, all)
-		taken := b.takenBy(object)
-		shared := taken == "" && len(meanings) == 1
-		for i := range meanings {
-			m := &meanings[i]
-			key := "names/" + m.Key
-			if !shared && b.ports == nil {
-				err := apart(object, taken, meanings)
-				for _, name := range m.Names {
-					b.places[name] = place{err: err}
-				}
-				continue
-			}
-			wanted[key] = membersAt(m.At)
-			for _, name := range m.Names {
-				p := place{shared: shared, port: m.PortKey(name)}
-				// Who has been given a port keeps it as long as the name is there.
-				p.own = b.ports != nil && (!shared || before[name].own && before[name].port == p.port)
-				if b.places[name] = p; p.own {
-					ports[p.port] = key
-				}
-			}
-			if shared {
-				routes[object] = key
-			}
-		}
-	}
-	b.keep(wanted)
-	table := make(map[string]*router.Route, len(routes))
-	for object, key := range routes {
-		if d := b.clusters[key]; d != nil {
-			table[object] = d.route
-		}
-	}
-	b.routes.Store(&table)
-	if b.ports != nil {
-		byPort := make(map[string]*router.Route, len(ports))
-		for port, key := range ports {
-			if d := b.clusters[key]; d != nil {
-				byPort[port] = d.route
-			}
-		}
-		b.ports.want(byPort)
-	}
-}
-
 // reconsider settles everything anew: other routes than before come before those of
 // names.
 func (b *book) reconsider() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.settle()
+	dirty := make(map[string]bool)
+	for object := range b.objects {
+		dirty[object] = true
+	}
+	b.settle(dirty)
 }
 
 // takenBy is the name of the route before those of names that clients get who ask for
@@ -240,8 +201,19 @@ func (b *book) review(ctx context.Context) {
 			still[r.Name] = r
 		}
 	}
+	dirty := make(map[string]bool)
+	for name, r := range b.foreign {
+		now, there := still[name]
+		if there && meansTheSame(&r, &now) {
+			continue
+		}
+		b.strike(&r, dirty)
+		if there {
+			b.enter(&now, dirty)
+		}
+	}
 	b.foreign = still
-	b.settle()
+	b.settle(dirty)
 }
 
 // Expose is names.Exposer's.
@@ -273,12 +245,17 @@ func (b *book) placeOf(r *names.Registration) (place, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if r.Origin == names.Foreign {
-		if before, ok := b.foreign[r.Name]; !ok || before.URI != r.URI || before.Group != r.Group {
+		if before, ok := b.foreign[r.Name]; !ok || !meansTheSame(&before, r) {
 			if !ok && len(b.foreign) >= b.fleet.cfg.NameServer.MaxNames {
 				return place{}, fmt.Errorf("more than %d names have been asked for", len(b.foreign))
 			}
+			dirty := make(map[string]bool)
+			if ok {
+				b.strike(&before, dirty)
+			}
 			b.foreign[r.Name] = *r
-			b.settle()
+			b.enter(r, dirty)
+			b.settle(dirty)
 		}
 	}
 	p, ok := b.places[r.Name]

@@ -23,7 +23,7 @@ import (
 )
 
 // loaded is a valid configuration.
-func loaded(t *testing.T, text string) *config.Config {
+func loaded(t testing.TB, text string) *config.Config {
 	t.Helper()
 	cfg, err := config.Load("test.yaml", []byte(text))
 	if err != nil {
@@ -37,7 +37,7 @@ func loaded(t *testing.T, text string) *config.Config {
 
 // newTestBook makes a book whose common port is at 192.0.2.9:9999, beside more of a
 // configuration. Nothing runs.
-func newTestBook(t *testing.T, more string) *book {
+func newTestBook(t testing.TB, more string) *book {
 	t.Helper()
 	f, err := newFleet(loaded(t, `
 listeners: [{name: main, address: ":9999"}]

@@ -21,29 +21,32 @@ type daemons struct {
 	route   *router.Route      // to whatever its clients ask for there
 	stop    context.CancelFunc // nil before it runs
 	members []backend.Member
-	unused  time.Time // since when no name leads there; zero: one does
+	users   map[string]bool // the object ids whose names lead there
+	unused  time.Time       // since when none does; zero: one does
 }
 
-// keep makes the clusters that are wanted, and notes those that are not any more. The
+// use has the object's names lead to a cluster, which it makes where it is not there. The
 // lock is held.
-func (b *book) keep(wanted map[string][]backend.Member) {
-	for key, members := range wanted {
-		d := b.clusters[key]
-		if d == nil {
-			var err error
-			if d, err = b.start(key); err != nil {
-				b.log.Error("no route to what is registered", zap.String("cluster", key), zap.Error(err))
-				continue
-			}
-		}
-		d.unused = time.Time{}
-		if !slices.Equal(d.members, members) {
-			d.members = members
-			d.cluster.SetMembers(0, members)
+func (b *book) use(object, key string, members []backend.Member) {
+	d := b.clusters[key]
+	if d == nil {
+		var err error
+		if d, err = b.start(key); err != nil {
+			b.log.Error("no route to what is registered", zap.String("cluster", key), zap.Error(err))
+			return
 		}
 	}
-	for key, d := range b.clusters {
-		if _, there := wanted[key]; !there && d.unused.IsZero() {
+	d.users[object], d.unused = true, time.Time{}
+	if !slices.Equal(d.members, members) {
+		d.members = members
+		d.cluster.SetMembers(0, members)
+	}
+}
+
+// abandon notes those of the clusters to which no name leads any more.
+func (b *book) abandon(left map[string]bool) {
+	for key := range left {
+		if d := b.clusters[key]; d != nil && len(d.users) == 0 && d.unused.IsZero() {
 			d.unused, d.members = time.Now(), nil
 			d.cluster.SetMembers(0, nil)
 		}
@@ -54,7 +57,7 @@ func (b *book) keep(wanted map[string][]backend.Member) {
 func (b *book) start(key string) (*daemons, error) {
 	rc, cc := config.DefaultRoute(), config.DefaultCluster()
 	rc.Name, cc.Name = "names", key
-	d := &daemons{cluster: backend.NewCluster(b.fleet.clusterConfig(&cc, cc.Bounds(false), nil))}
+	d := &daemons{users: make(map[string]bool), cluster: backend.NewCluster(b.fleet.clusterConfig(&cc, cc.Bounds(false), nil))}
 	var err error
 	if d.route, err = b.fleet.newRoute(&rc, &cc, d.cluster); err != nil {
 		return nil, err

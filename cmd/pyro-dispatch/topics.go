@@ -82,7 +82,7 @@ func newBoard(f *fleet) (*board, error) {
 		Lookup:     func(id string) (control.Object, bool) { return b.registry, id == b.object },
 		Registered: func() []string { return []string{b.object} },
 		HMACKey:    f.keys[cfg.HMACKeyFile], Unsigned502: true,
-		Log:        f.log,
+		Log: f.log,
 	})}
 	bc.Dialer = b.daemon
 	b.own = backend.NewCluster(bc)
