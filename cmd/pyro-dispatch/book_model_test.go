@@ -64,7 +64,7 @@ func TestBookModel(t *testing.T) {
 			r := rand.New(rand.NewPCG(7, 7))
 			b := fresh()
 			have := make(map[string]names.Registration)
-			for step := range 1500 {
+			for step := range 400 {
 				for range 1 + r.IntN(3) {
 					name := fmt.Sprint("n", r.IntN(8))
 					if r.IntN(3) == 0 {
