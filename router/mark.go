@@ -58,7 +58,7 @@ func (s *Session) mark(h *wire.Head, message []byte, t *Taken) {
 		m.Chain = s.next.flight.Annotation()
 	}
 	if s.next.proven {
-		m.Unsign, m.Key, m.Data = true, s.key(), message[h.Dialect.HeadLen()+len(annotations):h.Len()]
+		m.Unsign, m.Digest = true, digest(s.key(), message[h.Dialect.HeadLen()+len(annotations):h.Len()])
 	}
 	s.marked = wire.AppendMarked(s.marked[:0], h, annotations, m)
 	t.Head = s.marked

@@ -70,6 +70,16 @@ func (s *Session) verifyWhole(h *wire.Head, message []byte, c *call) error {
 	return nil
 }
 
+// digest is what a message with that data is signed by, nil where there is no key.
+func digest(key wire.Key, data []byte) *wire.Digest {
+	if len(key) == 0 {
+		return nil
+	}
+	d := key.Digest()
+	d.Write(data)
+	return d
+}
+
 // demands reports whether the client's messages must be signed for us to answer or
 // dispatch them: it came through a listener with a key. (Pyro5 has no signatures.)
 func (s *Session) demands() bool { return len(s.env.Key) > 0 && s.dialect == wire.V48 }

@@ -51,11 +51,10 @@ type Marking struct {
 	Correlation [16]byte // zero: none, or the message has one already
 	Chain       []byte   // in place of the message's own ChunkCall; nil: that stays
 	Blob        []byte   // in place of the message's own ChunkBlob; nil: that stays
-	// Unsign: a V48 message's signature goes. With a Key there is that key's in its place,
-	// for which Data must be the message's data.
+	// Unsign: a V48 message's signature goes. With a Digest of its data there is another in
+	// its place.
 	Unsign bool
-	Key    Key
-	Data   []byte
+	Digest *Digest
 }
 
 // Fits reports whether a message with header h and blob annotation old has room for
@@ -101,7 +100,7 @@ func AppendMarked(dst []byte, h *Head, annotations []byte, m Marking) []byte {
 		}
 		rest = next
 	}
-	sign := m.Unsign && h.Dialect == V48 && len(m.Key) > 0
+	sign := m.Unsign && h.Dialect == V48 && m.Digest != nil
 	most := maxAnnotations48
 	if sign {
 		most -= signatureLen
@@ -124,7 +123,7 @@ func AppendMarked(dst []byte, h *Head, annotations []byte, m Marking) []byte {
 		add(Chunk{ID: ChunkCall, Value: m.Chain})
 	}
 	if sign {
-		dst = AppendChunk(dst, V48, Chunk{ID: ChunkHMAC, Value: m.Key.Sum(dst[body:], m.Data)})
+		dst = AppendChunk(dst, V48, Chunk{ID: ChunkHMAC, Value: m.Digest.Sum(dst[body:])})
 	}
 	out.AnnotationsLen = uint32(len(dst) - body)
 	AppendHead(dst[:begin], out)

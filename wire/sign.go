@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/hmac"
 	"crypto/sha1"
+	"hash"
 	"slices"
 )
 
@@ -16,9 +17,27 @@ const signatureLen = 6 + sha1.Size
 
 // Sum is the signature of a message of V48 with these annotations and data: HMAC-SHA1
 // over the data, then the values of all chunks but HMAC in the order of their ids, of
-// several with one id the last (Message.hmac and Message.__init__ of Pyro4/message.py). It is nil
-// where there are too many different ones to be real.
+// several with one id the last (Message.hmac and Message.__init__ of Pyro4/message.py). It
+// is nil where there are too many different ones to be real.
 func (k Key) Sum(annotations, data []byte) []byte {
+	d := k.Digest()
+	d.Write(data)
+	return d.Sum(annotations)
+}
+
+// Digest is a signature in the making: the data that were written to it, with its key. With
+// other annotations it is another signature.
+type Digest struct{ mac hash.Hash }
+
+// Digest begins a signature.
+func (k Key) Digest() *Digest { return &Digest{hmac.New(sha1.New, k)} }
+
+// Write adds data. It never fails.
+func (d *Digest) Write(data []byte) (int, error) { return d.mac.Write(data) }
+
+// Sum is the signature with these annotations, as Key.Sum gives it. It may be asked for
+// again, with others.
+func (d *Digest) Sum(annotations []byte) []byte {
 	var space [8]Chunk
 	chunks := space[:0]
 	for rest := annotations; len(rest) > 0; {
@@ -39,8 +58,10 @@ func (k Key) Sum(annotations, data []byte) []byte {
 		}
 	}
 	slices.SortFunc(chunks, func(a, b Chunk) int { return bytes.Compare(a.ID[:], b.ID[:]) })
-	mac := hmac.New(sha1.New, k)
-	mac.Write(data)
+	mac, err := d.mac.(hash.Cloner).Clone()
+	if err != nil {
+		panic("wire: an HMAC that cannot be cloned: " + err.Error())
+	}
 	for _, c := range chunks {
 		mac.Write(c.Value)
 	}
@@ -57,8 +78,15 @@ func (k Key) Signed(h *Head, message []byte) bool {
 	if len(k) == 0 || h.Dialect != V48 || int64(len(message)) < h.Len() {
 		return false
 	}
-	start := h.Dialect.HeadLen()
-	annotations := message[start : start+int(h.AnnotationsLen)]
+	at := h.Dialect.HeadLen() + int(h.AnnotationsLen)
+	d := k.Digest()
+	d.Write(message[at:h.Len()])
+	return d.Signs(message[h.Dialect.HeadLen():at])
+}
+
+// Signs reports whether the signature among the annotations of a message of V48 is that of
+// these and the data.
+func (d *Digest) Signs(annotations []byte) bool {
 	var signature []byte
 	for rest := annotations; len(rest) > 0; {
 		c, next, err := NextChunk(V48, rest)
@@ -69,7 +97,7 @@ func (k Key) Signed(h *Head, message []byte) bool {
 			signature = c.Value // of several, a daemon takes the last one
 		}
 	}
-	sum := k.Sum(annotations, message[start+len(annotations):h.Len()])
+	sum := d.Sum(annotations)
 	return sum != nil && hmac.Equal(signature, sum)
 }
 

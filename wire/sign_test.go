@@ -118,13 +118,15 @@ func TestMarkedSigned(t *testing.T) {
 		t.Fatal(err)
 	}
 	annotations := signed[V48.HeadLen() : V48.HeadLen()+int(h.AnnotationsLen)]
-	m := Marking{Correlation: idA, Unsign: true, Data: []byte("data")}
+	m := Marking{Correlation: idA, Unsign: true}
 	want := build(Head{Dialect: V48, Type: Invoke, Seq: 3}, []Chunk{userData, corrA}, "data")
 	if got := append(AppendMarked(nil, &h, annotations, m), "data"...); !bytes.Equal(got, want) {
 		t.Errorf("unsigned it is\n%x, want\n%x", got, want)
 	}
-	m.Key = Key("new")
-	want = m.Key.AppendSigned(nil, want)
+	other := Key("new")
+	m.Digest = other.Digest()
+	m.Digest.Write([]byte("data"))
+	want = other.AppendSigned(nil, want)
 	if got := append(AppendMarked(nil, &h, annotations, m), "data"...); !bytes.Equal(got, want) {
 		t.Errorf("signed it is\n%x, want\n%x", got, want)
 	}
