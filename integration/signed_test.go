@@ -33,10 +33,7 @@ clusters:
 // got the key gets nothing.
 func TestSigned(t *testing.T) {
 	const key = "sesame"
-	file := filepath.Join(t.TempDir(), "hmac.key")
-	if err := os.WriteFile(file, []byte(key+"\n"), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	file := keyFile(t, key)
 	start := func(name string, flags ...string) *peer {
 		return startPeer(t, edgeEnvironment(), nil, append([]string{"--lib", "pyro4", "--name", name}, flags...)...)
 	}
@@ -109,4 +106,46 @@ func TestSigned(t *testing.T) {
 		}
 	}
 	answers(t, client.call(t, "call", at("lab.cam"), "whoami"), "camera")
+}
+
+// keyFile is a file with a key, as an editor leaves it.
+func keyFile(t *testing.T, key string) string {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "key")
+	if err := os.WriteFile(file, []byte(key+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return file
+}
+
+// TestSignedHealth: a daemon with a key stays up, and says what kind of server it is.
+func TestSignedHealth(t *testing.T) {
+	for _, test := range []struct {
+		key string
+		up  bool
+	}{{"a key", true}, {"another", false}} {
+		daemon := startDaemon(t, "pyro4", "--hmac", "a key")
+		d := startConfigured(t, fmt.Sprintf(`
+admin: {address: "127.0.0.1:0"}
+listeners: [{address: "127.0.0.1:0"}]
+clusters: [{name: keyed, static: [%q], hmac_key_file: %q, health_check: {interval: 200ms, timeout: 150ms, rise: 1, fall: 1, object: Pyro.Daemon}}]
+routes: [{name: all, cluster: keyed}]
+`, daemon.location, keyFile(t, test.key)))
+		if test.up {
+			eventually(t, "it is asked well", func() bool {
+				alive := 0.0
+				for name, n := range d.metrics(t) {
+					if strings.HasPrefix(name, "pyro_dispatch_health_checks_total{") && strings.Contains(name, `result="alive"`) {
+						alive += n
+					}
+				}
+				return alive >= 3
+			})
+			if down := sum(d.metrics(t), "pyro_dispatch_endpoint_up"); down != 1 {
+				t.Errorf("endpoint_up is %v", down)
+			}
+			continue
+		}
+		eventually(t, "it is down", func() bool { return sum(d.metrics(t), "pyro_dispatch_endpoint_up") == 0 })
+	}
 }
