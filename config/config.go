@@ -110,12 +110,23 @@ type Limits struct {
 	// `max_handshake`, and twice `store_and_forward` and
 	// `max_request_annotations`.
 	BufferMemory Size `yaml:"buffer_memory"`
-	// The largest request that a route for single calls or the topics dispatch, and
-	// the largest answer to one: they are held in memory, which is that of
+	// The largest request that a route for single calls or the topics dispatch from
+	// memory, and the largest answer to one: they are held in memory, which is that of
 	// `buffer_memory`. A quarter of `buffer_memory` is a bound as well, and counts if
-	// it is smaller. A larger request is answered with an exception. At least
-	// `store_and_forward` and `max_request_annotations` together.
+	// it is smaller. Larger requests go to disk. At least `store_and_forward` and
+	// `max_request_annotations` together.
 	FanoutMemory Size `yaml:"fanout_memory"`
+	// Requests to be dispatched that are larger go to disk at once, to a file without a
+	// name. So do those over `store_and_forward` that there is no memory for.
+	SpillThreshold Size `yaml:"spill_threshold"`
+	// The disk space for all such requests together, and so the largest that can be
+	// dispatched, if `fanout_memory` is not larger. When it is used up, reading from the
+	// clients that need it pauses. Each file counts as `spill_threshold` at least. `0`:
+	// nothing goes to disk. Otherwise at least `spill_threshold`.
+	SpillBytes Size `yaml:"spill_bytes"`
+	// The directory of these files. `""`: that of temporary files. It should be on a disk:
+	// where it is memory (tmpfs), nothing is won.
+	SpillDir string `yaml:"spill_dir"`
 }
 
 // Listener is one address that clients connect to, in either dialect.
@@ -183,6 +194,8 @@ func Default() Config {
 			StoreAndForward:       64 * KiB,
 			BufferMemory:          64 * MiB,
 			FanoutMemory:          64 * MiB,
+			SpillThreshold:        4 * MiB,
+			SpillBytes:            1 * GiB,
 		},
 		Consul:     DefaultConsul(),
 		Defaults:   DefaultDefaults(),

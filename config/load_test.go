@@ -93,7 +93,7 @@ clusters:
 	want.Limits = config.Limits{
 		MaxMessageSize: config.GiB, MaxRequestAnnotations: config.KiB,
 		MaxHandshake: config.MiB, StoreAndForward: 64 * config.KiB, BufferMemory: 128 * config.MiB,
-		FanoutMemory: 64 * config.MiB,
+		FanoutMemory: 64 * config.MiB, SpillThreshold: 4 * config.MiB, SpillBytes: config.GiB,
 	}
 	want.Listeners = []config.Listener{
 		{Name: "[::1]:9999", Address: tcp("[::1]:9999"), DefaultDialect: config.Pyro4,

@@ -131,6 +131,12 @@ func (v *validator) limits(l *Limits) {
 		!v.source.unread["limits.store_and_forward"] && !v.source.unread["limits.max_request_annotations"] {
 		v.problem("limits.fanout_memory", "%s is less than %s, which store_and_forward and max_request_annotations are together", l.FanoutMemory, least)
 	}
+	if l.SpillThreshold < l.StoreAndForward && v.source.has("limits.spill_threshold") && !v.source.unread["limits.store_and_forward"] {
+		v.problem("limits.spill_threshold", "%s is less than %s, which store_and_forward is", l.SpillThreshold, l.StoreAndForward)
+	}
+	if l.SpillBytes > 0 && l.SpillBytes < l.SpillThreshold && !v.source.unread["limits.spill_threshold"] {
+		v.problem("limits.spill_bytes", "%s is less than %s, which spill_threshold is; 0 keeps everything in memory", l.SpillBytes, l.SpillThreshold)
+	}
 	for _, key := range []string{"max_handshake", "store_and_forward", "max_request_annotations"} {
 		if v.source.unread[join("limits", key)] {
 			return

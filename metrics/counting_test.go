@@ -265,6 +265,21 @@ func TestCounting(t *testing.T) {
 			},
 			map[string]float64{"buffer_memory_bytes{}": 5, "buffer_memory_limit_bytes{}": 64, "buffer_memory_waits_total{}": 1},
 		},
+		{
+			"spilling", func(s *metrics.Set) {
+				f := s.Spill()
+				f.InUse.Add(7)
+				f.Limit.Set(70)
+				f.Files.Inc()
+				f.Waits.Inc()
+				f.Requests.Add(3)
+				f.Failures.Add(2)
+			},
+			map[string]float64{
+				"spill_bytes{}": 7, "spill_limit_bytes{}": 70, "spill_files{}": 1,
+				"spill_waits_total{}": 1, "spill_requests_total{}": 3, "spill_failures_total{}": 2,
+			},
+		},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {

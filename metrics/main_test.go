@@ -38,6 +38,7 @@ func newSet() *metrics.Set {
 	s.StoreFailures(metrics.StoreTopics)
 	s.StoreFailures(metrics.StorePorts)
 	s.Buffer()
+	s.Spill()
 	s.Tracked(10, func() int { return 0 }, func() uint64 { return 0 })
 	return s
 }

@@ -40,6 +40,7 @@ type Set struct {
 	bufferUse  prometheus.Gauge
 	bufferMax  prometheus.Gauge
 	bufferWait prometheus.Counter
+	spill      Spill
 
 	vecs []*prometheus.MetricVec // all that have labels
 }
@@ -93,6 +94,8 @@ func New(b Build) *Set {
 	s.bufferUse = gauge("buffer_memory_bytes", "Memory reserved for requests that are not complete yet.").WithLabelValues()
 	s.bufferMax = gauge("buffer_memory_limit_bytes", "The limit of buffer_memory_bytes.").WithLabelValues()
 	s.bufferWait = counter("buffer_memory_waits_total", "Times that reading from a client paused until buffer memory was free.").WithLabelValues()
+
+	s.spill = newSpill(counter, gauge)
 
 	s.Registry.MustRegister(
 		collectors.NewGoCollector(),

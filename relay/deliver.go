@@ -29,8 +29,10 @@ type delivery struct {
 	legs   []leg
 
 	// message is the whole request, in memory of its own; nil: no leg needs it. It is set
-	// before any goroutine can want it.
+	// before any goroutine can want it. Where there is a file, that has the data, and message
+	// is header and annotations.
 	message []byte
+	file    *spilled
 
 	mu       sync.Mutex
 	users    int  // goroutines that may read message
@@ -46,18 +48,12 @@ type delivery struct {
 // deliverLocked begins the delivery of the whole request that p has read. It does not
 // wait. The driver's lock is held.
 func (d *driver) deliverLocked(now time.Duration, rd *router.Delivery, p *pump) {
-	x := &delivery{Delivery: rd, driver: d, left: len(rd.Legs)}
-	if x.legs = x.one[:]; x.left > 1 {
-		x.legs = make([]leg, x.left)
-	}
-	d.running++ // until all legs have ended: the session's account is not complete before
-	d.deliveries = append(d.deliveries, x)
+	x := d.newDeliveryLocked(rd)
 	message := p.buf.b[:p.taken.Forward]
 	kept := rd.Resends() && x.keep(message, p)
 	var slow, sent []*leg
 	for i := range x.legs {
 		l := &x.legs[i]
-		l.Leg, l.delivery = &rd.Legs[i], x
 		switch done := l.try(now, message); {
 		case !done:
 			slow = append(slow, l)
@@ -82,6 +78,20 @@ func (d *driver) deliverLocked(now time.Duration, rd *router.Delivery, p *pump) 
 	for _, l := range sent {
 		go l.sent()
 	}
+}
+
+// newDeliveryLocked makes what carries out rd. The driver's lock is held.
+func (d *driver) newDeliveryLocked(rd *router.Delivery) *delivery {
+	x := &delivery{Delivery: rd, driver: d, left: len(rd.Legs)}
+	if x.legs = x.one[:]; x.left > 1 {
+		x.legs = make([]leg, x.left)
+	}
+	for i := range x.legs {
+		x.legs[i].Leg, x.legs[i].delivery = &rd.Legs[i], x
+	}
+	d.running++ // until all legs have ended: the session's account is not complete before
+	d.deliveries = append(d.deliveries, x)
+	return x
 }
 
 // keep takes the message that p has read over, or copies it. It reports whether there
@@ -115,11 +125,18 @@ func (x *delivery) spawn(f func()) {
 	}()
 }
 
-// forgetLocked gives the message's memory back where nobody needs it any more.
+// forgetLocked gives the message's memory, or its file, back where nobody needs it any more.
 func (x *delivery) forgetLocked() {
-	if x.large && x.left == 0 && x.users == 0 {
+	if x.left > 0 || x.users > 0 {
+		return
+	}
+	if x.large {
 		x.large = false
 		giveLarge(x.message)
+	}
+	if f := x.file; f != nil {
+		x.file = nil
+		go f.close() // which may wait for the disk
 	}
 }
 

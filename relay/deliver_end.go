@@ -70,8 +70,11 @@ func (l *leg) broken(lease *backend.Lease, err error) {
 	}
 	x := l.delivery
 	o, r := l.BrokenAs(), router.LegResult{Err: router.ErrLost, Outcome: metrics.BackendClosed}
-	if errors.Is(err, os.ErrDeadlineExceeded) {
+	switch {
+	case errors.Is(err, os.ErrDeadlineExceeded):
 		o, r = backend.Broken, router.LegResult{Err: router.ErrSendTimeout, Outcome: metrics.SendTimedOut}
+	case errors.Is(err, router.ErrSpill):
+		o, r = backend.Torn, router.LegResult{Err: err, Outcome: metrics.Undeliverable}
 	}
 	if o == backend.Broken && x.Resends() && x.message != nil && x.Cluster().Spend() == nil {
 		l.Unsent()

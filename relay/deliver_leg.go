@@ -231,8 +231,19 @@ func (l *leg) sendRest() {
 	l.pushed(lease, err)
 }
 
-// push writes head and body, waiting.
+// push writes head and body, and what of the request is in a file, waiting.
 func (l *leg) push(link *link, head, body []byte) (int, error) {
+	n, err := l.pushKept(link, head, body)
+	if f := l.delivery.file; err == nil && f != nil {
+		var m int64
+		m, err = f.sendTo(link, l.delivery.Send)
+		n += int(m)
+	}
+	return n, err
+}
+
+// pushKept does so with what is in memory.
+func (l *leg) pushKept(link *link, head, body []byte) (int, error) {
 	within := l.delivery.Send
 	if len(body) < readSize && len(head) > 0 {
 		return link.push(append(head, body...), within)

@@ -189,7 +189,7 @@ func (p *pump) show() {
 	}
 
 	if len(p.unsent) == 0 && p.sendErr == nil && p.todo.none() &&
-		!p.taken.Paused && !p.taken.Again && p.taken.Body < spliceMin {
+		!p.taken.Paused && !p.taken.Again && p.taken.Body < spliceMin && (p.taken.Spill == 0 || p.taken.Need > 0) {
 		p.buf.consume(p.account, p.taken.Consumed, p.taken.Need)
 		p.shown = p.buf.want > 0
 		p.taken.Consumed = 0
@@ -218,9 +218,14 @@ func (p *pump) finish() {
 			p.todo = todo{}
 		}
 		p.buf.consume(p.account, p.taken.Consumed, p.taken.Need)
+		room, spills := p.spillRoom()
 		switch {
 		case p.taken.Paused:
 			p.d.waitResume()
+		case spills:
+			if p.spill(room) {
+				return
+			}
 		case p.buf.want > 0:
 			if p.d.waitMemory(p.account, p.buf.want) != nil {
 				p.buf.drop() // the session is over

@@ -43,6 +43,7 @@ type setup struct {
 	MaxSessions    int                             // 1000 where 0
 	MaxPerSource   int
 	BufferMemory   int64         // 16 MiB where 0
+	Spill          relay.Spill   // nothing is kept on disk where it is the zero value
 	DrainTimeout   time.Duration // a minute where 0
 	ConnectTimeout time.Duration // 5 s where 0
 	Call           bool          // the route is of mode call
@@ -111,6 +112,7 @@ func start(tb testing.TB, tr transport, s setup) *rig {
 		Graph:        graph,
 		Listeners:    listeners,
 		BufferMemory: r.setup.BufferMemory,
+		Spill:        r.setup.Spill,
 		DrainTimeout: r.setup.DrainTimeout,
 		Metrics:      r.set,
 		Log:          zap.New(core),
@@ -289,7 +291,7 @@ func (r *rig) stop() {
 			pyrotest.WaitZero(r, "calls in the graph", func() float64 { return float64(r.graph.Len()) })
 		}
 		for _, gauge := range []string{
-			"sessions", "calls_in_flight", "endpoint_connections", "buffer_memory_bytes",
+			"sessions", "calls_in_flight", "endpoint_connections", "buffer_memory_bytes", "spill_bytes", "spill_files",
 			"endpoint_leases", "endpoint_ghosts", "endpoint_pinned", "queue_length",
 		} {
 			if v := r.value(gauge); v != 0 {

@@ -23,6 +23,8 @@ type Config struct {
 	// bytes. A quarter of it is for CONNECTs and must have room for the largest,
 	// the rest is for requests and must have room for the largest that is stored.
 	BufferMemory int64
+	// Spill is for large requests that are dispatched.
+	Spill Spill
 	// DrainTimeout bounds how long calls in flight may take to end when the
 	// server stops.
 	DrainTimeout time.Duration
@@ -42,6 +44,7 @@ type Server struct {
 	drainTime  time.Duration
 	requests   *memory // accounts: for requests,
 	handshakes *memory // and for CONNECTs
+	spills     *spills // nil: nothing is kept on disk
 	wheel      *wheel
 	lot        *lot // nil: nobody parks
 	hops       *backend.Hops
@@ -68,6 +71,7 @@ func NewServer(c Config) *Server {
 		tracer:    c.Tracer,
 	}
 	s.handshakes, s.requests = newMemory(c.BufferMemory, c.Metrics.Buffer())
+	s.spills = newSpills(&c.Spill, c.Metrics.Spill())
 	s.wheel = newWheel(s.now)
 	c.Tracer.Epoch(s.epoch)
 	for _, lc := range c.Listeners {
@@ -80,6 +84,9 @@ func NewServer(c Config) *Server {
 // draining closes it.
 func (s *Server) Add(c ListenerConfig) {
 	c.Env.Graph, c.Env.Tracer = s.graph, s.tracer
+	if k := s.spills; k != nil {
+		c.Env.Limits.Spill, c.Env.Limits.Spilled = k.threshold, k.bytes
+	}
 	l := newListener(s, c)
 	s.mu.Lock()
 	defer s.mu.Unlock()

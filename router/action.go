@@ -23,6 +23,10 @@ type Taken struct {
 	// until the next Data for the client.
 	Head []byte
 	Cut  int
+	// Spill, where it is not 0, is the length of the request that the bytes begin with, which
+	// the driver is to read into a file, all but the first Cut bytes; see Spill. Where Need is
+	// set too, it does so only if there is no memory for Need bytes.
+	Spill int64
 	// Consumed: the first Consumed bytes, Forward or more, are done with.
 	Consumed int
 	// Need, where it is not 0, is how many bytes there must be, from Consumed

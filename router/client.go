@@ -119,7 +119,10 @@ func (s *Session) nextRequest(now time.Duration, b []byte, t *Taken) (int64, Rea
 		case t.Consumed > 0:
 			t.Again = true
 		case int64(len(b)) < h.Len():
-			t.Need = int(h.Len())
+			t.Spill, t.Cut = s.env.Limits.spills(&h), h.Dialect.HeadLen()+int(h.AnnotationsLen)
+			if t.Spill == 0 || !s.env.Limits.mustSpill(t.Spill) {
+				t.Need = int(h.Len())
+			}
 		default:
 			if t.Delivery = s.deliver(now, &h, b); t.Delivery != nil {
 				return h.Len(), ""

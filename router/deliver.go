@@ -62,11 +62,11 @@ var (
 	ErrStream = errors.New("a dispatched call cannot return an item stream")
 )
 
-// undeliverable reports whether err is about the call, and no endpoint was asked.
+// undeliverable reports whether err is about the call, or us, and no endpoint was asked.
 func undeliverable(err error) bool {
 	return errors.Is(err, ErrNoListener) || errors.Is(err, ErrQuorum) || errors.Is(err, ErrBlob) ||
 		errors.Is(err, ErrTarget) || errors.Is(err, ErrNotHere) || errors.Is(err, ErrStream) ||
-		errors.Is(err, ErrSignature) || errors.Is(err, ErrUnsigned)
+		errors.Is(err, ErrSignature) || errors.Is(err, ErrUnsigned) || errors.Is(err, ErrSpill)
 }
 
 // findRoute looks for a route of its own for c, the client's next request, which has
@@ -90,8 +90,8 @@ func (s *Session) findRoute(h *wire.Head, annotations []byte, marks *wire.Marks,
 	switch {
 	case err != nil:
 		c.failure = fmt.Errorf("%w: %w", ErrBlob, err)
-	case to != nil && h.Len() > s.env.Limits.Delivery:
-		c.failure = fmt.Errorf("%w: %d bytes, of %d that can be dispatched", ErrTooLarge, h.Len(), s.env.Limits.Delivery)
+	case to != nil && h.Len() > s.env.Limits.deliverable():
+		c.failure = fmt.Errorf("%w: %d bytes, of %d that can be dispatched", ErrTooLarge, h.Len(), s.env.Limits.deliverable())
 	}
 	c.to = to
 }

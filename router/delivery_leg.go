@@ -204,7 +204,7 @@ func (e *LegError) Error() string {
 	text := ""
 	switch {
 	case errors.Is(e.Err, ErrTimeout), errors.Is(e.Err, ErrSendTimeout), errors.Is(e.Err, ErrStream), errors.Is(e.Err, ErrReply),
-		errors.Is(e.Err, ErrCircular), errors.Is(e.Err, ErrTooLarge), errors.Is(e.Err, ErrMemory):
+		errors.Is(e.Err, ErrCircular), errors.Is(e.Err, ErrTooLarge), errors.Is(e.Err, ErrMemory), errors.Is(e.Err, ErrSpill):
 		text = e.Err.Error()
 	case errors.Is(e.Err, ErrLost):
 		text = ErrLost.Error()

@@ -228,7 +228,7 @@ func (s *Session) endInput(now time.Duration, r Reason) {
 	case s.state != inOpen:
 		// Acquiring or greeting: the daemon shall have the CONNECT, as it would
 		// without us, and rested comes when it has answered.
-	case s.requestLeft > 0 || s.dropping() || s.atRest():
+	case s.requestLeft > 0 || s.dropping() || s.spill != nil || s.atRest():
 		s.finish(now, r, backend.Served)
 	case s.calls.waiting() == 0:
 		// The last bytes are being written, and rested comes when they have been.
@@ -261,7 +261,7 @@ func (s *Session) legEnded(now time.Duration, p Port, r Reason, err error) {
 	}
 	s.blame(err)
 	outcome := backend.Served
-	if !s.atRest() {
+	if !s.atRest() && s.spill == nil { // what is read into a file is not for this endpoint
 		outcome = backend.Broken
 	}
 	s.finish(now, r, outcome)

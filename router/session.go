@@ -57,6 +57,7 @@ type Session struct {
 	intros      map[introKey]intro
 	deliveryDue time.Duration // when delivery has taken too long; 0: never
 	delivery    *Delivery     // of the client's call, where it is under way and not answered
+	spill       *spill        // a request that is read into a file, before its delivery; nil: none is
 	hollow      *greeting     // of a client that was answered, but not connected: see forestall.go
 	joining     bool          // that is being made good
 	signing     *wire.Key     // the client's key, where it has one and it is known
@@ -139,7 +140,9 @@ type Limits struct {
 	Annotations     int64 // of a request; replies may carry as many as fit Message
 	Handshake       int64 // the whole CONNECT
 	StoreAndForward int64 // requests up to this length go on only when complete
-	Delivery        int64 // the whole of a request that takes a route of its own, and its reply
+	Delivery        int64 // the whole of a request that takes a route of its own, and its reply, in memory
+	Spill           int64 // requests that take such a route go to a file if they are longer; 0: none does
+	Spilled         int64 // the whole of one that does
 }
 
 // Env is what the sessions of one listener share. It does not change.
@@ -307,7 +310,7 @@ func (s *Session) State() State {
 		return Acquiring
 	case s.replyLeft > 0 && !s.swallowing || s.unsent:
 		return Replying
-	case s.requestLeft > 0 || s.unshipped || s.dropping():
+	case s.requestLeft > 0 || s.unshipped || s.dropping() || s.spill != nil:
 		return Sending
 	case s.calls.waiting() > 0, s.held(), s.delivery != nil:
 		return Waiting
@@ -321,7 +324,7 @@ func (s *Session) atRest() bool { return s.clear() && !s.held() }
 
 // clear: nothing is under way before the client's next request.
 func (s *Session) clear() bool {
-	return s.calls.waiting() == 0 && s.delivery == nil && s.requestLeft == 0 && (s.replyLeft == 0 || s.swallowing) &&
+	return s.calls.waiting() == 0 && s.delivery == nil && s.spill == nil && s.requestLeft == 0 && (s.replyLeft == 0 || s.swallowing) &&
 		!s.unsent && !s.unshipped && s.dropLeft == 0 && (s.pooled == nil || !s.pooled.waiting)
 }
 

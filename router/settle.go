@@ -90,7 +90,7 @@ func (s *Session) settle(now time.Duration, r Reason, o backend.Outcome) {
 		s.route.Calls.Ended(outcome, 0)
 		s.observe(now, &c, outcome)
 	}
-	s.requestLeft, s.replyLeft = 0, 0
+	s.requestLeft, s.replyLeft, s.spill = 0, 0, nil
 	s.sendOneway, s.unshipped, s.swallowing = false, false, false
 	switch {
 	case s.lease != nil && s.pooled != nil:

@@ -27,12 +27,13 @@ const lingerTime = 2 * time.Second
 func assemble(cfg *config.Config, f *fleet, set *metrics.Set, log *zap.Logger) relay.Config {
 	c := relay.Config{
 		BufferMemory: int64(cfg.Limits.BufferMemory),
+		Spill:        spill(&cfg.Limits, log),
 		DrainTimeout: cfg.DrainTimeout,
 		Hops:         f.hops,
 		Metrics:      set,
 		Log:          log,
 	}
-	fits := sessionsThatFit(len(cfg.Listeners))
+	fits := sessionsThatFit(len(cfg.Listeners), &c.Spill)
 	for _, l := range cfg.Listeners {
 		most := l.MaxSessions
 		if most > fits {
@@ -72,15 +73,37 @@ func deliverable(cfg *config.Config) int64 {
 	return min(int64(cfg.Limits.FanoutMemory), int64(cfg.Limits.BufferMemory)/4)
 }
 
+// spill says where large dispatched requests are kept on disk. Where that cannot be done they
+// are kept in memory, as far as they fit.
+func spill(l *config.Limits, log *zap.Logger) relay.Spill {
+	s := relay.Spill{Bytes: int64(l.SpillBytes), Threshold: int64(l.SpillThreshold), Dir: l.SpillDir}
+	if s.Bytes == 0 {
+		return s
+	}
+	if s.Dir == "" {
+		s.Dir = os.TempDir()
+	}
+	if err := relay.TrySpill(s.Dir); err != nil {
+		log.Warn("large dispatched calls cannot be kept on disk: they are kept in memory, or refused", zap.String("setting", "limits.spill_dir"), zap.Error(err))
+		return relay.Spill{}
+	}
+	return s
+}
+
 // manyFiles stands for no limit that matters.
 const manyFiles = 1 << 22
 
 // sessionsThatFit is each listener's share of the sessions that the limit of
 // open files allows. A session takes two descriptors, and some are kept back:
-// for listeners, the admin server, and the pipes that large bodies go through.
-func sessionsThatFit(listeners int) int {
+// for listeners, the admin server, the pipes that large bodies go through, and the files
+// that requests are kept in, if there are descriptors enough for all of those.
+func sessionsThatFit(listeners int, s *relay.Spill) int {
 	const keptBack = 128
-	return max(1, (openFiles()-keptBack)/2/listeners)
+	files := 0
+	if s.Bytes > 0 {
+		files = int(min(s.Bytes/max(s.Threshold, 1), int64(openFiles()/8)))
+	}
+	return max(1, (openFiles()-keptBack-files)/2/listeners)
 }
 
 // listen opens a TCP or Unix socket. A socket file that nobody listens on any
