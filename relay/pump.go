@@ -217,7 +217,9 @@ func (p *pump) finish() {
 			p.d.perform(p.todo)
 			p.todo = todo{}
 		}
-		p.buf.consume(p.account, p.taken.Consumed, p.taken.Need)
+		if p.taken.Spill == 0 || p.taken.Need > 0 { // what goes to disk at once stays where it is
+			p.buf.consume(p.account, p.taken.Consumed, p.taken.Need)
+		}
 		room, spills := p.spillRoom()
 		switch {
 		case p.taken.Paused:

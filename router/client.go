@@ -21,7 +21,7 @@ func (s *Session) requestData(now time.Duration, b []byte) (t Taken) {
 	case s.dropping():
 		return s.drop(now, b)
 	}
-	for t.Consumed < len(b) && t.Need == 0 && !t.Paused && !t.Again {
+	for t.Consumed < len(b) && t.Need == 0 && !t.Paused && !t.Again && t.Spill == 0 {
 		rest := b[t.Consumed:]
 		n := s.requestLeft
 		if n == 0 {
