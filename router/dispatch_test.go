@@ -21,6 +21,7 @@ type dispatch struct {
 	session *router.Session
 	cluster *backend.Cluster
 	route   *router.Route
+	env     *router.Env
 }
 
 type nobody struct{}
@@ -49,7 +50,7 @@ func newDispatch(t *testing.T, d wire.Dialect, members []backend.Member, change 
 	w.env.Table = func() *router.Table { return table }
 	w.env.Limits.Delivery = 2048
 	x := &dispatch{
-		T: t, messages: messages{d}, cluster: route.Cluster, route: route,
+		T: t, messages: messages{d}, cluster: route.Cluster, route: route, env: &w.env,
 		session: router.New(&w.env, netip.MustParseAddr("198.51.100.7"), nobody{}, start),
 	}
 	x.session.Data(start, router.Client, x.connect())

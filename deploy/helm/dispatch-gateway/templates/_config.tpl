@@ -9,6 +9,11 @@ the chart itself would break on.
 {{- $admin := deepCopy (default dict $config.admin) -}}
 {{- $_ := set $admin "address" (printf ":%d" (int .Values.admin.port)) -}}
 {{- $_ := set $config "admin" $admin -}}
+{{- $limits := deepCopy (default dict $config.limits) -}}
+{{- if not $limits.spill_dir -}}
+  {{- $_ := set $limits "spill_dir" "/var/spool/pyro-dispatch" -}}
+  {{- $_ := set $config "limits" $limits -}}
+{{- end -}}
 {{- if .Values.consul.address -}}
   {{- $consul := deepCopy (default dict $config.consul) -}}
   {{- $_ := set $consul "address" .Values.consul.address -}}
