@@ -136,7 +136,10 @@ func (x *delivery) forgetLocked() {
 	}
 	if f := x.file; f != nil {
 		x.file = nil
-		go f.close() // which may wait for the disk
+		go func() { // it may wait for the disk
+			f.close()
+			x.driver.leave()
+		}()
 	}
 }
 

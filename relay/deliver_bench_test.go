@@ -7,6 +7,7 @@ import (
 
 	"github.com/pyro-dispatch/pyro-dispatch/backend"
 	"github.com/pyro-dispatch/pyro-dispatch/pyrotest"
+	"github.com/pyro-dispatch/pyro-dispatch/relay"
 	"github.com/pyro-dispatch/pyro-dispatch/router"
 )
 
@@ -59,4 +60,31 @@ func benchmarkDelivery(b *testing.B, listeners, size, clients int) {
 	}
 	running.Wait()
 	b.StopTimer()
+}
+
+// BenchmarkSpill: blobs of 64 MiB to one listener, from memory and from a file.
+func BenchmarkSpill(b *testing.B) {
+	for _, disk := range []bool{false, true} {
+		b.Run(map[bool]string{false: "memory", true: "disk"}[disk], func(b *testing.B) {
+			const size = 64 << 20
+			s := setup{
+				Call: true, Daemons: []*pyrotest.Daemon{{Discard: true}}, BufferMemory: 512 << 20,
+				Env:   func(e *router.Env) { e.Limits.Delivery = 128 << 20 },
+				Calls: blobRoute(func(r *router.Route) { r.Deliver.To = router.ToAll }),
+			}
+			if disk {
+				s.Spill = relay.Spill{Bytes: 256 << 20, Threshold: 4 << 20, Dir: b.TempDir()}
+			}
+			r := start(b, &sockets{network: "tcp"}, s)
+			c := r.connect(pyrotest.Client{Discard: true})
+			m := blobCall(c, "topic", make([]byte, size))
+			b.SetBytes(size)
+			b.ReportAllocs()
+			for b.Loop() {
+				if _, err := c.Do(m); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
 }

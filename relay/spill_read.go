@@ -173,6 +173,7 @@ func (p *pump) awaits() {
 func (d *driver) deliverSpilledLocked(now time.Duration, rd *router.Delivery, f *spilled, head []byte, c charge) {
 	x := d.newDeliveryLocked(rd)
 	x.message, x.file = head, f
+	d.running++ // until the file is closed
 	if c.bytes > 0 {
 		x.charge.add(c)
 	}
