@@ -9,6 +9,7 @@ import (
 
 	"github.com/pyro-dispatch/pyro-dispatch/backend"
 	"github.com/pyro-dispatch/pyro-dispatch/pyrotest"
+	"github.com/pyro-dispatch/pyro-dispatch/relay"
 	"github.com/pyro-dispatch/pyro-dispatch/router"
 	"github.com/pyro-dispatch/pyro-dispatch/wire"
 )
@@ -80,6 +81,7 @@ func TestSignedDelivery(t *testing.T) {
 			var a audience
 			var got received
 			s := keyed(key)
+			s.Spill = relay.Spill{Bytes: 8 << 20, Threshold: 400_000, Dir: t.TempDir()} // the last one
 			s.Daemons = []*pyrotest.Daemon{a.daemon("A", got.note(pyrotest.Echo)), a.daemon("B", got.note(pyrotest.Echo))}
 			for _, d := range s.Daemons {
 				d.Key = key
@@ -134,10 +136,11 @@ func TestForgedCalls(t *testing.T) {
 			"other key":  func(m pyrotest.Message) pyrotest.Message { return m.Signed(daemonsKey) },
 			"none":       func(m pyrotest.Message) pyrotest.Message { return m },
 		} {
-			for _, size := range []int{10, 200_000} {
+			for _, size := range []int{10, 200_000, 600_000} {
 				for _, answer := range []bool{false, true} {
 					var blobs, plain received
 					s := keyed(clientsKey)
+					s.Spill = relay.Spill{Bytes: 8 << 20, Threshold: 400_000, Dir: t.TempDir()}
 					// It takes anything, so that what it gets can be looked at.
 					s.Daemons = []*pyrotest.Daemon{{Key: clientsKey, Trusting: true, OnInvoke: func(c *pyrotest.DaemonConn, m pyrotest.Message) {
 						to := &blobs

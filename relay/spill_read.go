@@ -75,6 +75,9 @@ func (p *pump) spill(room spillRoom) (done bool) {
 	if err == nil {
 		whole, err = p.fill(f, left)
 	}
+	if whole && err == nil {
+		err = d.digest(f)
+	}
 	switch {
 	case err != nil:
 		d.event(func(now time.Duration) { d.session.SpillFailed(now, err) })
@@ -92,6 +95,22 @@ func (p *pump) spill(room spillRoom) (done bool) {
 		f.close()
 	}
 	return true
+}
+
+// digest has the data of a signed request signed anew.
+func (d *driver) digest(f *spilled) error {
+	d.mu.Lock()
+	w := d.session.SpillDigest()
+	d.mu.Unlock()
+	if w == nil {
+		return nil
+	}
+	buf := movePool.Get().(*[moveSize]byte)
+	defer movePool.Put(buf)
+	if _, err := io.CopyBuffer(w, io.NewSectionReader(f.file, 0, f.bytes), buf[:]); err != nil {
+		return f.store.failed(err)
+	}
+	return nil
 }
 
 // fill reads left bytes from the client into f. It reports false where not all of them come,

@@ -124,7 +124,7 @@ func (s *Session) nextRequest(now time.Duration, b []byte, t *Taken) (int64, Rea
 				t.Need = int(h.Len())
 			}
 		default:
-			if t.Delivery = s.deliver(now, &h, b); t.Delivery != nil {
+			if t.Delivery = s.deliver(now, &h, b, nil); t.Delivery != nil {
 				return h.Len(), ""
 			}
 		}

@@ -97,11 +97,11 @@ func (s *Session) findRoute(h *wire.Head, annotations []byte, marks *wire.Marks,
 }
 
 // deliver begins the delivery of the client's next request, with header h, all of which
-// message begins with. It reports false where the request is not delivered: it has
+// message begins with, or, where k is not nil, its header and annotations. It reports false where the request is not delivered: it has
 // failed then, or was answered.
-func (s *Session) deliver(now time.Duration, h *wire.Head, message []byte) *Delivery {
+func (s *Session) deliver(now time.Duration, h *wire.Head, message []byte, k *spill) *Delivery {
 	c := &s.next
-	d, err := (*Delivery)(nil), s.verifyWhole(h, message, c)
+	d, err := (*Delivery)(nil), s.verifyWhole(h, message, k)
 	if err == nil {
 		d, err = s.plan(h, message)
 	}
@@ -121,6 +121,7 @@ func (s *Session) deliver(now time.Duration, h *wire.Head, message []byte) *Deli
 	s.looked = false
 	s.summary.Calls++
 	d.call = *c
+	d.seal = sealOf(d, message, k)
 	if now > c.began {
 		c.span.Queue(c.began, now)
 	}

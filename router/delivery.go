@@ -28,6 +28,7 @@ type Delivery struct {
 	oneway  bool
 	origin  inflight.Origin
 	parents inflight.Parents
+	seal    *wire.Digest // signs what the legs send; nil: it is not signed
 	times   backend.SearchTimes
 
 	mu      sync.Mutex // also for the legs' flights and results

@@ -76,7 +76,7 @@ func (l *Leg) Begin(now time.Duration, lease *backend.Lease, dst, message []byte
 		m.Chain = l.flight.Annotation() // see annotates
 	}
 	if d.call.proven {
-		m.Unsign, m.Digest = true, digest(d.keyed(), message[cut:])
+		m.Unsign, m.Digest = true, d.seal
 	}
 	return wire.AppendMarked(dst, &d.head, annotations, m), cut, nil
 }

@@ -57,13 +57,21 @@ func (s *Session) verify(h *wire.Head, b []byte, signed bool, c *call) {
 	}
 }
 
-// verifyWhole does so when all of the message is there.
-func (s *Session) verifyWhole(h *wire.Head, message []byte, c *call) error {
+// verifyWhole does so when all of the client's next request is there, in a file where k is
+// not nil.
+func (s *Session) verifyWhole(h *wire.Head, message []byte, k *spill) error {
+	c := &s.next
 	if !c.unproven {
 		return nil
 	}
 	c.unproven = false
-	if c.proven = s.key().Signed(h, message); !c.proven {
+	if k != nil {
+		annotations, _ := split(h, message)
+		c.proven = k.proof != nil && k.proof.Signs(annotations)
+	} else {
+		c.proven = s.key().Signed(h, message)
+	}
+	if !c.proven {
 		return ErrSignature
 	}
 	c.sealed = false
@@ -78,6 +86,19 @@ func digest(key wire.Key, data []byte) *wire.Digest {
 	d := key.Digest()
 	d.Write(data)
 	return d
+}
+
+// sealOf is what signs the messages of d's legs, nil where nothing does. The call is message,
+// or in a file where k is not nil.
+func sealOf(d *Delivery, message []byte, k *spill) *wire.Digest {
+	switch {
+	case !d.call.proven:
+		return nil
+	case k != nil:
+		return k.seal
+	}
+	_, data := split(&d.head, message)
+	return digest(d.keyed(), data)
 }
 
 // demands reports whether the client's messages must be signed for us to answer or

@@ -2,6 +2,7 @@ package router
 
 import (
 	"errors"
+	"io"
 	"time"
 
 	"github.com/pyro-dispatch/pyro-dispatch/wire"
@@ -19,6 +20,10 @@ type spill struct {
 	head  wire.Head
 	left  int64 // bytes still to come
 	fresh int64 // bytes since the client had all of its time
+
+	// Of a signed request, whose data the session does not see; nil: they are not asked for.
+	proof *wire.Digest // with the client's key
+	seal  *wire.Digest // with that of the daemons it goes to
 }
 
 // spills is the length of the client's next request, with header h, where it may go to a
@@ -70,6 +75,22 @@ func (s *Session) SpillRead(now time.Duration, n int64) bool {
 	return true
 }
 
+// SpillDigest gives what the data of that request, which are all in the file, have to be
+// written to before Spilled; nil where they need not.
+func (s *Session) SpillDigest() io.Writer {
+	k, c := s.spill, &s.next
+	if k == nil || !c.unproven {
+		return nil
+	}
+	k.proof = s.key().Digest()
+	key := c.to.Cluster.Key()
+	if len(key) == 0 {
+		return k.proof
+	}
+	k.seal = key.Digest()
+	return io.MultiWriter(k.proof, k.seal)
+}
+
 // Spilled says that all of that request is in the file. message is its header and
 // annotations. It gives the delivery to begin, nil where there is none: the call has failed,
 // or was answered, or the session has ended.
@@ -80,7 +101,7 @@ func (s *Session) Spilled(now time.Duration, message []byte) *Delivery {
 	}
 	s.spill = nil
 	s.patience = s.env.RequestTime
-	d := s.deliver(now, &k.head, message)
+	d := s.deliver(now, &k.head, message, k)
 	if d == nil {
 		s.dropped(now, 0)
 		return nil

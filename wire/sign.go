@@ -36,7 +36,7 @@ func (k Key) Digest() *Digest { return &Digest{hmac.New(sha1.New, k)} }
 func (d *Digest) Write(data []byte) (int, error) { return d.mac.Write(data) }
 
 // Sum is the signature with these annotations, as Key.Sum gives it. It may be asked for
-// again, with others.
+// again, with others, and concurrently.
 func (d *Digest) Sum(annotations []byte) []byte {
 	var space [8]Chunk
 	chunks := space[:0]
