@@ -23,6 +23,10 @@ type ListenerConfig struct {
 	// one address (0: no bound of its own; Unix sockets have no address).
 	MaxSessions  int
 	MaxPerSource int
+	// With is the Net of a listener that was added before, whose clients and this one's
+	// together have that one's limits, in place of MaxSessions and MaxPerSource. Nil, or
+	// no longer there: it has its own.
+	With net.Listener
 }
 
 // maxDenied bounds the clients that are told why they are one too many. More
@@ -37,34 +41,48 @@ type listener struct {
 	metrics *metrics.Listener
 	log     *zap.Logger
 	shed    *zap.Logger // at most a line a second
-	max     int
-	perSrc  int
+	room    *room
 
 	mu       sync.Mutex
 	drivers  map[*driver]struct{}
-	denied   int                // how many of them
-	sources  map[netip.Addr]int // of those not denied, and only where perSrc bounds them
 	draining bool
 	empty    chan struct{} // closed when draining and no client is left
 }
 
-func newListener(s *Server, c ListenerConfig) *listener {
+// room is what there is for the clients of a listener, or of several that share it.
+type room struct {
+	name   string // of the listener whose limits these are
+	max    int
+	perSrc int
+
+	mu      sync.Mutex
+	taken   int                // by those not denied
+	denied  int                // those that are being told so
+	sources map[netip.Addr]int // of those not denied, and only where perSrc bounds them
+}
+
+// newListener makes one whose clients take up of shared, or, where that is nil, of a room
+// of its own.
+func newListener(s *Server, c ListenerConfig, shared *room) *listener {
+	if shared == nil {
+		shared = &room{
+			name: c.Env.Listener, max: c.MaxSessions, perSrc: c.MaxPerSource, sources: make(map[netip.Addr]int),
+		}
+	}
 	l := &listener{
 		server:  s,
 		net:     c.Net,
 		env:     c.Env,
 		metrics: c.Env.Metrics,
 		log:     s.log.With(zap.String("listener", c.Env.Listener)),
-		max:     c.MaxSessions,
-		perSrc:  c.MaxPerSource,
+		room:    shared,
 		drivers: make(map[*driver]struct{}),
-		sources: make(map[netip.Addr]int),
 		empty:   make(chan struct{}),
 	}
 	l.shed = l.log.WithOptions(zap.WrapCore(func(c zapcore.Core) zapcore.Core {
 		return zapcore.NewSamplerWithOptions(c, time.Second, 1, 0)
 	}))
-	l.metrics.Limit.Set(float64(c.MaxSessions))
+	l.metrics.Limit.Set(float64(shared.max))
 	return l
 }
 
@@ -113,23 +131,11 @@ func (l *listener) admit(d *driver) bool {
 	if l.draining {
 		return false // it is a moment too late: nobody listens here any more
 	}
-	perSource := l.perSrc > 0 && d.source.IsValid()
-	switch {
-	case len(l.drivers)-l.denied >= l.max:
-		d.deny(router.ReasonSessions, "pyro-dispatch: too many sessions on listener "+l.env.Listener)
-	case perSource && l.sources[d.source] >= l.perSrc:
-		d.deny(router.ReasonSourceSessions, "pyro-dispatch: too many sessions from "+d.source.String())
-	case perSource:
-		l.sources[d.source]++
-	}
-	if d.denied {
-		if l.denied >= maxDenied {
-			l.metrics.Rejected(string(router.ReasonSessions))
-			l.shed.Warn("clients closed unheard: too many sessions, and too many clients being told so",
-				zap.String("peer", d.peer), zap.Int("limit", l.max))
-			return false
-		}
-		l.denied++
+	if !l.room.enter(d) {
+		l.metrics.Rejected(string(router.ReasonSessions))
+		l.shed.Warn("clients closed unheard: too many sessions, and too many clients being told so",
+			zap.String("peer", d.peer), zap.Int("limit", l.room.max))
+		return false
 	}
 	l.drivers[d] = struct{}{}
 	return true
@@ -140,16 +146,48 @@ func (l *listener) depart(d *driver) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	delete(l.drivers, d)
-	switch {
-	case d.denied:
-		l.denied--
-	case l.sources[d.source] > 1:
-		l.sources[d.source]--
-	default:
-		delete(l.sources, d.source)
-	}
+	l.room.leave(d)
 	if l.draining && len(l.drivers) == 0 {
 		close(l.empty)
+	}
+}
+
+// enter counts a client, and denies it where a limit is reached. It returns false,
+// having counted nothing, where there are too many of those too.
+func (r *room) enter(d *driver) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	perSource := r.perSrc > 0 && d.source.IsValid()
+	switch {
+	case r.taken >= r.max:
+		d.deny(router.ReasonSessions, "pyro-dispatch: too many sessions on listener "+r.name)
+	case perSource && r.sources[d.source] >= r.perSrc:
+		d.deny(router.ReasonSourceSessions, "pyro-dispatch: too many sessions from "+d.source.String())
+	case perSource:
+		r.sources[d.source]++
+	}
+	if !d.denied {
+		r.taken++
+		return true
+	}
+	if r.denied >= maxDenied {
+		return false
+	}
+	r.denied++
+	return true
+}
+
+// leave is the reverse of enter.
+func (r *room) leave(d *driver) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if d.denied {
+		r.denied--
+		return
+	}
+	r.taken--
+	if r.sources[d.source]--; r.sources[d.source] <= 0 {
+		delete(r.sources, d.source)
 	}
 }
 

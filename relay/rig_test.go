@@ -25,6 +25,7 @@ import (
 // one cluster. Its zero value is a sound one in front of one daemon.
 type setup struct {
 	Second bool // there is another listener, called "second"
+	Shared bool // which has the first one's limits
 	// Daemons are the first endpoints, each one listening anew for either
 	// dialect; a plain one where there are none, and no Endpoints either.
 	Daemons []*pyrotest.Daemon
@@ -101,7 +102,11 @@ func start(tb testing.TB, tr transport, s setup) *rig {
 	if s.Second {
 		ln := tr.listen(tb)
 		r.addr2 = ln.Addr()
-		listeners = append(listeners, r.listener(ln, "second", table))
+		second := r.listener(ln, "second", table)
+		if s.Shared {
+			second.With, second.MaxSessions, second.MaxPerSource = listeners[0].Net, 1<<20, 0
+		}
+		listeners = append(listeners, second)
 	}
 	var graph *inflight.Graph
 	if !s.NoGraph {

@@ -87,9 +87,15 @@ func (s *Server) Add(c ListenerConfig) {
 	if k := s.spills; k != nil {
 		c.Env.Limits.Spill, c.Env.Limits.Spilled = k.threshold, k.bytes
 	}
-	l := newListener(s, c)
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	var shared *room
+	for _, other := range s.listeners {
+		if c.With != nil && other.net == c.With {
+			shared = other.room
+		}
+	}
+	l := newListener(s, c, shared)
 	if s.draining {
 		c.Net.Close()
 		return

@@ -103,8 +103,8 @@ func (e *exposure) endpoints() (now []string) {
 	return now
 }
 
-// listenerLike is how a port of its own is listened at: as at the listener through,
-// under another name.
+// listenerLike is how a port of its own is listened at: as at the listener through, whose
+// limits of sessions it shares, under another name.
 func listenerLike(listeners []relay.ListenerConfig, through *config.Listener, name string, f *fleet) (relay.ListenerConfig, error) {
 	like := listeners[0]
 	for _, l := range listeners {
@@ -112,6 +112,7 @@ func listenerLike(listeners []relay.ListenerConfig, through *config.Listener, na
 			like = l
 		}
 	}
+	like.With = like.Net
 	like.Env.Listener = name
 	like.Env.Metrics = f.set.Listener(name)
 	return like, nil
