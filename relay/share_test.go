@@ -43,7 +43,7 @@ func TestSharedBounds(t *testing.T) {
 			conn, err := tr.(memory).DialFrom(context.Background(), ip, a.String())
 			noError(t, err)
 			t.Cleanup(func() { _ = conn.Close() })
-			return pyrotest.NewClient(conn, pyrotest.Client{})
+			return pyrotest.NewClient(conn, pyrotest.Client{Timeout: r.patience()})
 		}
 		first := from("192.0.2.1", r.addr2)
 		_, err := first.Connect("some.object")
