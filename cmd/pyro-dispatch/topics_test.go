@@ -6,12 +6,15 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"reflect"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"go.uber.org/goleak"
 	"go.uber.org/zap"
 
 	"github.com/pyro-dispatch/pyro-dispatch/blob"
@@ -100,6 +103,32 @@ func TestTopicListeners(t *testing.T) {
 			{"topics_limit"}: 2, {"topic_listeners_limit"}: 2,
 		})
 	}
+}
+
+// TestTopicsRegistry: the registry is reached at the clients' port, and knows where they
+// call from; its calls count as those of its own route.
+func TestTopicsRegistry(t *testing.T) {
+	before := goleak.IgnoreCurrent()
+	t.Cleanup(func() { goleak.VerifyNone(t, before) })
+	r := startPublic(t, "listeners: [{name: main, address: '127.0.0.1:0'}]\ntopics: lab.topics\n")
+	c := caller(t, portOf(r.opened[0]), "lab.topics")
+	// Where a client on this machine may be, but none elsewhere.
+	if _, err := c.Call(t.Context(), "register", []values.Value{"a", "PYRO:x@127.0.0.1:1"}, nil); err != nil {
+		t.Fatal(err)
+	}
+	got, err := c.Call(t.Context(), "topics", nil, nil)
+	if want := (values.Dict{{Key: "a", Value: values.List{"PYRO:x@127.0.0.1:1"}}}); err != nil || !reflect.DeepEqual(got, want) {
+		t.Errorf("topics() gives %v (%v), want %v", got, err, want)
+	}
+	if _, err := c.Call(t.Context(), "register", []values.Value{"a", "PYRO:x@8.8.8.8:1"}, nil); err == nil {
+		t.Error("a listener may be anywhere")
+	}
+	c.Close()
+	pyrotest.WaitZero(t, "sessions", func() float64 { return gathered(t, r.set, "sessions", "main") })
+	wantGathered(t, r.set, map[[3]string]float64{
+		{"calls_total", ownCluster, "ok"}: 2, {"calls_total", ownCluster, "exception"}: 1, {"calls_in_flight"}: 0,
+		{"topic_listeners"}: 1,
+	})
 }
 
 // TestTopicPlaces: blobs go to the topic's own listeners, and never to the registry.
@@ -217,4 +246,34 @@ func TestTopicsAge(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestTopicsAgeFromDown: the time of a listener that was there for long begins when it goes
+// down, not when it registered.
+func TestTopicsAgeFromDown(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newTestBoard(t, "topics: {object: lab.topics, allow_unix: true, forget_after: 1h}\n").board
+		ctx, cancel := context.WithCancel(t.Context())
+		var running sync.WaitGroup
+		defer running.Wait()
+		defer cancel()
+		running.Go(func() { b.registry.Run(ctx) })
+		running.Go(func() { b.age(ctx) })
+		synctest.Wait()
+		if raised := b.ask(t, "register", "a", "PYRO:x@./u:/nowhere"); raised != "" {
+			t.Fatal(raised)
+		}
+		time.Sleep(48 * time.Hour)
+		running.Go(func() { b.listeners.Run(ctx) }) // finds nobody there
+		for _, c := range []struct {
+			after time.Duration
+			there int
+		}{{50 * time.Minute, 1}, {20 * time.Minute, 0}} {
+			time.Sleep(c.after)
+			synctest.Wait()
+			if n := len(b.registry.All()); n != c.there {
+				t.Errorf("%v later %d listeners are registered, want %d", c.after, n, c.there)
+			}
+		}
+	})
 }
