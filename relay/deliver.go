@@ -9,6 +9,7 @@ import (
 
 	"github.com/google/uuid"
 	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
 
 	"github.com/pyro-dispatch/pyro-dispatch/backend"
 	"github.com/pyro-dispatch/pyro-dispatch/metrics"
@@ -253,6 +254,18 @@ func (x *delivery) log(l *leg, r *router.LegResult) {
 		fields = append(fields, zap.Stringer("correlation_id", uuid.UUID(id)))
 	}
 	x.driver.listener.log.Warn("dispatched call failed at a target", fields...)
+}
+
+// logCircle writes one line for a circle of calls that a leg closes, or may.
+func (x *delivery) logCircle(l *leg, c *router.FoundCircle) {
+	level := zapcore.WarnLevel
+	if !c.Certain {
+		level = zapcore.DebugLevel
+	}
+	x.driver.listener.log.Log(level, "circular call",
+		zap.String("peer", x.driver.peer), zap.String("route", l.Route()), zap.String("object", l.Target()),
+		zap.Stringer("chain", c.Circle), zap.Bool("certain", c.Certain), zap.Bool("rejected", c.Rejected),
+		zap.Stringer("correlation_id", uuid.UUID(l.Correlation())))
 }
 
 var (

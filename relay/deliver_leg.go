@@ -108,6 +108,9 @@ func (l *leg) take(now time.Duration, lease *backend.Lease, dst, message []byte)
 		return nil, 0, errLegEnded
 	}
 	head, cut, err = l.Begin(now, lease, dst, message)
+	if c := l.Circle(); c != nil {
+		go l.delivery.logCircle(l, c) // locks are held
+	}
 	if err != nil {
 		lease.Done(backend.Cancelled)
 		go l.finish(0, router.LegResult{Err: err, Outcome: metrics.Circular})

@@ -23,7 +23,8 @@ type Leg struct {
 	abandoned bool // the flight ends when the daemon has let go of the call
 	span      tracing.Span
 	endpoint  string
-	result    LegResult // once it has ended
+	circle    *FoundCircle // that it closes, or may, where it went last; nil: none
+	result    LegResult    // once it has ended
 }
 
 // choice is a target that a leg may go to.
@@ -41,6 +42,10 @@ func (l *Leg) Target() string { return l.choices[l.k].object }
 
 // Endpoint is where the leg went last, "" where it has found no endpoint.
 func (l *Leg) Endpoint() string { return l.endpoint }
+
+// Circle is the circle of calls that the leg closes, or may, where it went last, for the
+// log; nil: none.
+func (l *Leg) Circle() *FoundCircle { return l.circle }
 
 // Correlation is the call's, zero where it has none.
 func (l *Leg) Correlation() [16]byte { return l.d.call.correlation }
@@ -62,7 +67,7 @@ func (l *Leg) Next() bool {
 // that the call is not to be sent there.
 func (l *Leg) Begin(now time.Duration, lease *backend.Lease, dst, message []byte) (head []byte, cut int, err error) {
 	d, ch := l.d, &l.choices[l.k]
-	l.began, l.endpoint = now, lease.Endpoint.Address.String()
+	l.began, l.endpoint, l.circle = now, lease.Endpoint.Address.String(), nil
 	if err := l.join(now, lease); err != nil {
 		return nil, 0, err
 	}
@@ -100,11 +105,15 @@ func (l *Leg) join(now time.Duration, lease *backend.Lease) error {
 	defer d.mu.Unlock()
 	target := inflight.Node{Name: l.endpoint, Host: lease.Conn.Host()}
 	if d.parents.Nested() && !d.oneway {
-		if circle, kind := d.parents.Circle(target); kind == inflight.Certain {
-			rejected := d.route.Policy.Circular == CircularReject ||
-				d.route.Policy.Circular == CircularAuto && lease.Endpoint.Server() == health.MultiplexServer
-			d.route.Calls.Circle(true, rejected)
-			g.Report(circle, kind, now, rejected)
+		if circle, kind := d.parents.Circle(target); kind != inflight.None {
+			certain := kind == inflight.Certain
+			rejected := certain && (d.route.Policy.Circular == CircularReject ||
+				d.route.Policy.Circular == CircularAuto && lease.Endpoint.Server() == health.MultiplexServer)
+			d.route.Calls.Circle(certain, rejected)
+			if certain {
+				g.Report(circle, kind, now, rejected)
+			}
+			l.circle = &FoundCircle{Circle: circle, Certain: certain, Rejected: rejected}
 			if rejected {
 				return fmt.Errorf("%w: %s", ErrCircular, circle)
 			}
