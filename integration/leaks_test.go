@@ -36,7 +36,7 @@ clusters:
 	scenarios(t)
 	idle := func() bool {
 		m := d.metrics(t)
-		for _, gauge := range []string{"sessions", "calls_in_flight", "endpoint_connections", "buffer_memory_bytes"} {
+		for _, gauge := range []string{"sessions", "calls_in_flight", "endpoint_connections", "buffer_memory_bytes", "spill_bytes", "spill_files"} {
 			if sum(m, "pyro_dispatch_"+gauge) != 0 {
 				return false
 			}
