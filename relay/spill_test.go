@@ -450,3 +450,29 @@ func TestSpillRoom(t *testing.T) {
 		r.waitValue(0, "spill_bytes")
 	})
 }
+
+// TestSpillAnnotations: they stay in memory, and are charged for as long as the file is
+// there.
+func TestSpillAnnotations(t *testing.T) {
+	overAll(t, func(t *testing.T, tr transport) {
+		const size = 50_000
+		reads := make(chan struct{})
+		r := start(t, tr, onDisk(t, setup{
+			Daemons: []*pyrotest.Daemon{{OnInvoke: pyrotest.AfterSignal(reads, pyrotest.Echo)}},
+			Calls:   blobRoute(func(r *router.Route) { r.Deliver.To = router.ToAll }),
+		}))
+		c := r.connect(pyrotest.Client{})
+		m := blobCall(c, "topic", make([]byte, 2<<20))
+		m.Chunks = append(m.Chunks, wire.Chunk{ID: [4]byte{'M', 'O', 'R', 'E'}, Value: make([]byte, size)})
+		noError(t, c.Send(m))
+		r.waitValue(1, "spill_requests_total")
+		if n := r.value("buffer_memory_bytes"); n < size || n > 2*size {
+			t.Errorf("%v bytes are charged", n)
+		}
+		close(reads)
+		if m, err := c.Next(); err != nil || m.Head.Has(wire.Exception) {
+			t.Errorf("%+v %q, %v", m.Head, m.Data, err)
+		}
+		r.waitValue(0, "buffer_memory_bytes")
+	})
+}

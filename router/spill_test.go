@@ -122,6 +122,9 @@ func TestSpillScripts(t *testing.T) {
 			case op == 4:
 				x.session.Drain(now)
 				x.session.Quiet(now)
+				if ended() {
+					t.Fatalf("%d: a drain does not wait", seed)
+				}
 			default:
 				x.session.SpillFailed(now, fmt.Errorf("%w: full", router.ErrSpill))
 				failed = true
