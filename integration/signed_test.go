@@ -108,6 +108,41 @@ func TestSigned(t *testing.T) {
 	answers(t, client.call(t, "call", at("lab.cam"), "whoami"), "camera")
 }
 
+// TestSignedNameServers has a name server with a key be followed, and be passed on.
+func TestSignedNameServers(t *testing.T) {
+	const key = "sesame"
+	file := keyFile(t, key)
+	camera := startPeer(t, edgeEnvironment(), nil, "--lib", "pyro4", "--name", "lab.cam", "--object", "lab.cam", "--key", key)
+	keyed := openConfigured(t, "pyro4", func(listen, nameserver string) string {
+		return signedConfig(file, listen, nameserver, hostPort(camera.call(t, "uri")))
+	})
+	registrar := startPeer(t, edgeEnvironment(), nil, "--lib", "pyro4", "--name", "lab.registrar", "--ns", keyed.address(), "--key", key)
+	registrar.call(t, "register", "lab.registrar")
+	before := openConfigured(t, "pyro4", func(listen, nameserver string) string {
+		return fmt.Sprintf(`
+admin: {address: "127.0.0.1:0"}
+listeners: [{address: %[2]q}]
+name_server: {listeners: [{address: %[3]q, broadcast: false}], upstream: {address: %[4]q, hmac_key_file: %[1]q}}
+routes: [{match: {object: "lab.*"}, cluster: found}]
+clusters:
+- {name: found, name_server: {address: %[4]q, prefix: lab., interval: 1s, hmac_key_file: %[1]q}}
+`, file, listen, nameserver, keyed.address())
+	})
+	outside := startPeer(t, edgeEnvironment(), nil, "--lib", "pyro4", "--ns", before.address())
+	if got := fmt.Sprint(outside.call(t, "list")); !strings.Contains(got, "lab.registrar") {
+		t.Errorf("the names that are passed on are %s", got)
+	}
+	eventually(t, "the cluster has what is registered", func() bool {
+		members := 0.0
+		for series, n := range before.d.metrics(t) {
+			if strings.HasPrefix(series, "pyro_dispatch_endpoint_up{") && strings.Contains(series, `cluster="found"`) {
+				members += n
+			}
+		}
+		return members == 1
+	})
+}
+
 // keyFile is a file with a key, as an editor leaves it.
 func keyFile(t *testing.T, key string) string {
 	t.Helper()
