@@ -256,16 +256,16 @@ func (x *delivery) log(l *leg, r *router.LegResult) {
 	x.driver.listener.log.Warn("dispatched call failed at a target", fields...)
 }
 
-// logCircle writes one line for a circle of calls that a leg closes, or may.
-func (x *delivery) logCircle(l *leg, c *router.FoundCircle) {
+// logCircle writes one line for a circle of calls that the leg to an object closes, or may.
+func (x *delivery) logCircle(route, object string, c *router.FoundCircle) {
 	level := zapcore.WarnLevel
 	if !c.Certain {
 		level = zapcore.DebugLevel
 	}
 	x.driver.listener.log.Log(level, "circular call",
-		zap.String("peer", x.driver.peer), zap.String("route", l.Route()), zap.String("object", l.Target()),
+		zap.String("peer", x.driver.peer), zap.String("route", route), zap.String("object", object),
 		zap.Stringer("chain", c.Circle), zap.Bool("certain", c.Certain), zap.Bool("rejected", c.Rejected),
-		zap.Stringer("correlation_id", uuid.UUID(l.Correlation())))
+		zap.Stringer("correlation_id", uuid.UUID(c.Correlation)))
 }
 
 var (

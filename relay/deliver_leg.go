@@ -109,7 +109,7 @@ func (l *leg) take(now time.Duration, lease *backend.Lease, dst, message []byte)
 	}
 	head, cut, err = l.Begin(now, lease, dst, message)
 	if c := l.Circle(); c != nil {
-		go l.delivery.logCircle(l, c) // locks are held
+		go l.delivery.logCircle(l.Route(), l.Target(), c) // locks are held
 	}
 	if err != nil {
 		lease.Done(backend.Cancelled)
