@@ -100,7 +100,9 @@ func (d *driver) newDeliveryLocked(rd *router.Delivery) *delivery {
 func (x *delivery) keep(message []byte, p *pump) bool {
 	if k := &p.buf; k.pooled == nil && len(k.b) == len(message) {
 		x.charge.add(k.handOver())
+		x.mu.Lock() // legs that are sent may end meanwhile
 		x.message, x.large = message, k.large
+		x.mu.Unlock()
 		*k = buffer{}
 		p.taken.Consumed = 0
 		return true
