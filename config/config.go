@@ -150,8 +150,9 @@ type Listener struct {
 	// The time from the first byte of a stored request (see
 	// `limits.store_and_forward`) to its last. It does not limit the call.
 	RequestTimeout time.Duration `yaml:"request_timeout"`
-	// The most clients at one time. The limit of open files may allow fewer,
-	// at two for each client; the log says so then.
+	// The most clients at one time, at the ports of names and endpoints that belong to
+	// the listener as well. The limit of open files may allow fewer, at two for each
+	// client; the log says so then.
 	MaxSessions int `yaml:"max_sessions"`
 	// The most clients at one time from one source address. `0`: no limit
 	// beyond `max_sessions`.
