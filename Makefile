@@ -32,7 +32,7 @@ demo: $(BIN) venv ## real Pyro daemons behind the dispatcher (ONCE=1: end by its
 
 test: venv ## run all tests, with real Pyro daemons and the race detector
 	@echo "== go test $(RACE) ./...$(if $(RACE),, (no C compiler: without the race detector))"
-	@$(GO) test $(RACE) -timeout 30m ./...
+	@$(GO) test $(RACE) -timeout 45m ./...
 
 lint: ## gofmt, go vet, staticcheck
 	@echo "== gofmt" && out=$$(gofmt -l $$(git ls-files '*.go')) && { [ -z "$$out" ] || { echo "$$out"; exit 1; }; }
