@@ -174,7 +174,7 @@ func (c *blobComparison) start(ctx context.Context, name, dir, dispatcher, pytho
 	return stop, nil
 }
 
-// startOurs starts pyro-dispatch as the short form has it, but for the name server,
+// startOurs starts pyro-dispatch by the short form, but for the name server,
 // which takes no part in blobs, and logs that nobody reads.
 func startOurs(ctx context.Context, dispatcher string, p protocol) (blobDispatcher, error) {
 	addr, err := freeAddr()

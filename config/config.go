@@ -174,8 +174,8 @@ type Listener struct {
 	QueueTimeout *time.Duration `yaml:"queue_timeout"`
 	// A file with the HMAC key that Pyro4's clients of this listener sign with
 	// (`_pyroHmacKey`): its bytes, but for a newline at their end. With it, signed calls
-	// are dispatched and retargeted, and answers of the dispatcher's own are signed;
-	// Pyro4's calls that are not signed are not dispatched, and get none. All other
+	// are dispatched and retargeted, and answers of the dispatcher's own to clients that
+	// sign are signed; Pyro4's calls that are not signed are not dispatched. All other
 	// calls pass as they came, and their daemon looks at the signature. Pyro5 has no
 	// signatures. Without a key, signed calls only pass, unless a cluster has it.
 	HMACKeyFile string `yaml:"hmac_key_file"`
