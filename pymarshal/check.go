@@ -79,6 +79,7 @@ func (c *Checker) skip(v Value, depth int) (size, error) {
 		return 0, fmt.Errorf("%w: nested too deep at byte %d", ErrLimit, c.r.pos)
 	}
 	sum, hashable := size(1), true
+	var keySize size
 	for n := 0; v.Kind == Dict || n < v.Len; n++ {
 		item, err := c.Next()
 		if err != nil {
@@ -92,8 +93,12 @@ func (c *Checker) skip(v Value, depth int) (size, error) {
 		if err != nil {
 			return 0, err
 		}
-		if key || v.Kind == Set {
-			if err := c.hash(s); err != nil {
+		toHash := s
+		if v.Kind == Dict {
+			toHash, keySize = keySize, s // a key is hashed once its value is there
+		}
+		if v.Kind == Set || v.Kind == Dict && !key {
+			if err := c.hash(toHash); err != nil {
 				return 0, err
 			}
 		}

@@ -48,6 +48,7 @@ func TestCheck(t *testing.T) {
 		{"Python 2", "(\x02\x00\x00\x00t\x01\x00\x00\x00aR\x00\x00\x00\x00", ok},
 		{"Python 2 with a flag", "(\x02\x00\x00\x00t\x01\x00\x00\x00a(\x02\x00\x00\x00R\x00\x00\x00\x00\xe9\x00\x00\x00\x00", "beside one of Python 3"},
 		{"Python 2 with a short tuple", ")\x02t\x01\x00\x00\x00aR\x00\x00\x00\x00", "beside one of Python 3"},
+		{"list as a key without a value", "{[\x00\x00\x00\x0000", "no value"},
 		{"end in a tuple", ")\x010", "no value"},
 	}
 	for _, c := range cases {
