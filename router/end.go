@@ -254,7 +254,7 @@ func (s *Session) legEnded(now time.Duration, p Port, r Reason, err error) {
 	if s.pooled != nil && s.survives(now, err) {
 		return
 	}
-	if s.delivery != nil && s.calls.waiting() == 0 && s.inputEnd == "" && s.lease != nil {
+	if s.delivery != nil && s.calls.waiting() == 0 && s.lease != nil {
 		s.blame(err)
 		s.endBehindDelivery(r, backend.Served)
 		return
@@ -275,6 +275,8 @@ func (s *Session) endBehindDelivery(r Reason, o backend.Outcome) {
 		c := s.calls.pop()
 		s.leave(&c, o, failedAs(r))
 	}
-	s.inputEnd = r
+	if s.inputEnd == "" {
+		s.inputEnd = r
+	}
 	s.release(o)
 }
