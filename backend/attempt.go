@@ -16,7 +16,7 @@ import (
 // keeps its Attempt from call to call (Again), since it also remembers where
 // the client has to stay. Its zero value with a Dialect is ready for use in mode
 // session. One goroutine at a time may use it, and none while a search is under
-// way.
+// way; see Renew.
 type Attempt struct {
 	Dialect wire.Dialect
 	// HashKey is what a cluster with hash balancing goes by.
@@ -94,6 +94,22 @@ func (c *Cluster) times(a *Attempt) (t SearchTimes) {
 func (a *Attempt) Again() {
 	clear(a.tried)
 	a.failures, a.spent, a.ticket = nil, 0, 0
+}
+
+// Renew gives the Attempt for further searches of a's client, whose last one was
+// cancelled. That may still be under way, and a is its.
+func (c *Cluster) Renew(a *Attempt) *Attempt {
+	c.lock()
+	defer c.unlock()
+	next := &Attempt{
+		Dialect: a.Dialect, HashKey: a.HashKey, Handshake: a.Handshake, Connect: a.Connect, Nested: a.Nested,
+		Only: a.Only, Client: a.Client, Times: a.Times,
+		home: a.home, rest: a.rest, group: a.group, due: a.due,
+	}
+	if conn := a.rest; conn != nil && conn.restsFor == a {
+		conn.restsFor = next
+	}
+	return next
 }
 
 // Stay keeps the client on the endpoint of l: a stream of its lives there.

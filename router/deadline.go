@@ -74,8 +74,8 @@ func (s *Session) expire(now time.Duration) bool {
 func (s *Session) giveUpNext(now time.Duration) {
 	s.next.failure = ErrTimeout
 	if s.pooled != nil && s.leg != 0 && s.lease == nil {
-		s.do(Action{Op: Cancel, Port: s.leg, Outcome: backend.TimedOut})
-		s.leg, s.pooled.waiting = 0, false
+		s.cancel(backend.TimedOut)
+		s.pooled.waiting = false
 	}
 	s.resume()
 }
@@ -141,8 +141,7 @@ func (s *Session) giveUpPooled(now time.Duration, o metrics.Outcome) {
 	case p.resending:
 		p.resending = false
 		if s.lease == nil {
-			s.do(Action{Op: Cancel, Port: s.leg, Outcome: backend.TimedOut})
-			s.leg = 0
+			s.cancel(backend.TimedOut)
 		} else {
 			s.unhold(outcome)
 		}

@@ -110,8 +110,7 @@ func (s *Session) unfilled(err error, o backend.Outcome) {
 	case s.lease != nil:
 		s.release(o)
 	case s.leg != 0:
-		s.do(Action{Op: Cancel, Port: s.leg, Outcome: o})
-		s.leg = 0
+		s.cancel(o)
 	}
 	s.state, s.greeting, s.joining, s.swallowing = inOpen, nil, false, false
 	s.replyLeft = 0

@@ -18,6 +18,14 @@ func (s *Session) acquire() {
 	s.do(Action{Op: Acquire, Port: s.leg, Attempt: s.attempt})
 }
 
+// cancel gives up the search for an endpoint, and the session goes on. The search may
+// take a while to end, and until then its attempt is nobody else's.
+func (s *Session) cancel(o backend.Outcome) {
+	s.do(Action{Op: Cancel, Port: s.leg, Outcome: o})
+	s.leg = 0
+	s.attempt = s.route.Cluster.Renew(s.attempt)
+}
+
 // Granted delivers the lease that Acquire asked for under port p. answerIn is
 // how long the endpoint may take to answer the CONNECT.
 func (s *Session) Granted(now time.Duration, p Port, l *backend.Lease, answerIn time.Duration) {

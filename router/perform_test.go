@@ -111,6 +111,9 @@ func (h *harness) do(a router.Action) {
 		if h.wanted != nil || a.Port <= h.leg || a.Attempt == nil {
 			h.t.Fatalf("acquires %+v after port %d", a, h.leg)
 		}
+		if h.cancelled != nil && h.cancelled.Attempt == a.Attempt {
+			h.t.Fatalf("acquires %s with the attempt of a search that may be under way", name(a.Port))
+		}
 		h.leg, h.wanted = a.Port, &a
 		h.note("acquire %s", name(a.Port))
 	case router.Cancel:
