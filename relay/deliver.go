@@ -69,7 +69,7 @@ func (d *driver) deliverLocked(now time.Duration, rd *router.Delivery, p *pump) 
 		switch {
 		case !kept:
 			go l.finish(backend.Torn, router.LegResult{Err: router.ErrMemory, Outcome: metrics.QueueFull})
-		case l.waits:
+		case l.waits != nil:
 			x.spawn(l.sendRest)
 		default:
 			x.spawn(l.run)

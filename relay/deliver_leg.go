@@ -32,9 +32,9 @@ type leg struct {
 	tries  int                     // connections that took nothing
 
 	// What of the request try has left to sendRest, if anything.
-	waits bool
-	head  []byte // first this,
-	cut   int    // then the message from there on
+	waits *backend.Lease // where it is to go; nil: there is nothing
+	head  []byte         // first this,
+	cut   int            // then the message from there on
 
 	replyHead wire.Head // as soon as it is there
 	reply     []byte    // what has come of it, where it is wanted
@@ -71,7 +71,7 @@ func (l *leg) try(now time.Duration, message []byte) (done bool) {
 		go l.broken(lease, err)
 		return true
 	}
-	l.waits, l.cut = true, cut+max(0, n-len(head))
+	l.waits, l.cut = lease, cut+max(0, n-len(head))
 	l.head = append(l.head, head[min(n, len(head)):]...)
 	if n > 0 {
 		l.wrote(lease, false)
@@ -223,8 +223,8 @@ func (l *leg) sendRest() {
 	l.mu.Lock()
 	lease, r := l.lease, l.reader
 	l.mu.Unlock()
-	if lease == nil {
-		return // it has ended
+	if lease == nil || lease != l.waits {
+		return // it has ended, or all of it is being sent to another endpoint
 	}
 	n, err := l.push(r.link, l.head, l.delivery.message[l.cut:])
 	if n == 0 && err != nil && l.unbegun(lease) && l.unsend(lease) {
