@@ -321,7 +321,7 @@ func (s *Session) rested(now time.Duration) {
 func (s *Session) garbled(now time.Duration, err error) {
 	switch {
 	case s.pooled != nil && s.quits():
-		s.unhold(backend.Garbled)
+		s.quit(now, backend.Garbled)
 	case s.greeting == nil:
 		s.blame(err)
 		s.finish(now, ReasonGarbled, backend.Garbled)

@@ -86,7 +86,7 @@ func (s *Session) survives(now time.Duration, err error) bool {
 		s.acquireAgain()
 		return true
 	case s.quits():
-		s.unhold(backend.Spent)
+		s.quit(now, backend.Spent)
 		return true
 	case s.requestLeft == 0 && s.calls.len() == 0:
 		s.lose(now, err)
@@ -95,9 +95,21 @@ func (s *Session) survives(now time.Duration, err error) bool {
 	return s.resend(now, err)
 }
 
-// quits: the endpoint has done, and been sent, all that it should.
+// quits: the endpoint has done all that it should. It has been sent all of it too, though
+// the driver may be about to say so.
 func (s *Session) quits() bool {
-	return s.calls.len() == 0 && s.requestLeft == 0 && s.replyLeft == 0 && !s.unshipped
+	return s.calls.len() == 0 && s.requestLeft == 0 && s.replyLeft == 0 && s.onewaysUnshipped == 0
+}
+
+// quit gives up the lease of an endpoint that quits.
+func (s *Session) quit(now time.Duration, o backend.Outcome) {
+	due := s.unshipped
+	s.wrote()
+	s.unshipped = false
+	s.unhold(o)
+	if due && s.atRest() {
+		s.rested(now)
+	}
 }
 
 // lose gives up the oneway call that is being written. Nobody waits to be told.
