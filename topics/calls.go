@@ -48,7 +48,7 @@ func (r *Registry) Call(ctx context.Context, from control.Caller, method string,
 		if _, err := control.Bind(name, nil, 0, args, kwargs); err != nil {
 			return nil, err
 		}
-		return r.topics(), nil
+		return r.topics(from.Serializer), nil
 	case "process_blob":
 		return nil, raise("builtins.TypeError", "process_blob() takes one SerializedBlob and nothing else; this call does not carry one")
 	}
@@ -63,20 +63,24 @@ func wanted(topic, listener values.Value) (l Listener, err error) {
 	return l, err
 }
 
-// topics is a dict from topic to a list of URIs.
-func (r *Registry) topics() values.Dict {
+// topics is a dict from topic to a list of URIs. In JSON a key is text, and msgpack's
+// reader in Python refuses the whole answer if one is not: there a number becomes its
+// digits, with the listeners of the text that looks like it, if any.
+func (r *Registry) topics(s wire.Serializer) values.Dict {
+	textKeys := s == wire.JSON || s == wire.Msgpack
 	now := r.now.Load()
 	d := values.Dict{}
+	at := make(map[Topic]int, len(now.byTopic)) // in the order in which their first listeners came
 	for _, l := range now.all {
-		mine := now.byTopic[l.Topic]
-		if mine[0] != l {
-			continue // it is there since its first listener came
+		key := l.Topic
+		key.Number = key.Number && !textKeys
+		i, there := at[key]
+		if !there {
+			i = len(d)
+			at[key] = i
+			d = append(d, values.Pair{Key: key.Value(), Value: values.List{}})
 		}
-		uris := make(values.List, 0, len(mine))
-		for _, m := range mine {
-			uris = append(uris, m.URI())
-		}
-		d = append(d, values.Pair{Key: l.Topic.Value(), Value: uris})
+		d[i].Value = append(d[i].Value.(values.List), l.URI())
 	}
 	return d
 }
