@@ -58,7 +58,12 @@ type outcome struct {
 	gone    bool
 }
 
-// New makes a Registry, which is empty until it runs.
+// beginTime bounds how long New waits for the store.
+const beginTime = 5 * time.Second
+
+// New makes a Registry, with those who registered before: clients come as soon as there is
+// a port, and a blob must not find a topic without the listeners that it has. Where the
+// store cannot be asked in time it is empty until it runs.
 func New(c Config) *Registry {
 	r := &Registry{
 		ownLoopback: c.Allow != nil,
@@ -84,6 +89,13 @@ func New(c Config) *Registry {
 	r.config = c
 	r.started = c.Now()
 	r.now.Store(&snapshot{})
+	ctx, cancel := context.WithTimeout(context.Background(), beginTime)
+	defer cancel()
+	if all, err := c.Store.All(ctx); err != nil {
+		r.log.Warn("the listeners are not known yet: the store cannot be asked", zap.Error(err))
+	} else {
+		r.follow(ctx, all)
+	}
 	return r
 }
 
@@ -98,13 +110,16 @@ func (r *Registry) All() []Listener { return r.now.Load().all }
 // Generation changes whenever All does.
 func (r *Registry) Generation() uint64 { return r.now.Load().generation }
 
-// Changed has f called with All after each change, one call at a time, before whoever
-// registered is answered. It is for before Run and before the first call. f must not
-// call any methods but Listeners, All and Generation.
+// Changed has f called with All now, if there are any, and after each change, one call at
+// a time, before whoever registered is answered. It is for before Run and before the first
+// call. f must not call any methods but Listeners, All and Generation.
 func (r *Registry) Changed(f func([]Listener)) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.told = append(r.told, f)
+	if all := r.All(); len(all) > 0 {
+		f(all)
+	}
 }
 
 // Run follows the store until ctx ends, so that those are known who registered at other

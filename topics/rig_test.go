@@ -94,6 +94,13 @@ func (b *breaking) breakWith(err error) {
 	b.fail = err
 }
 
+func (b *breaking) All(ctx context.Context) (map[string]store.Entry, error) {
+	if err := b.broken(); err != nil {
+		return nil, err
+	}
+	return b.Store.All(ctx)
+}
+
 func (b *breaking) Get(ctx context.Context, key string) (store.Entry, error) {
 	if err := b.broken(); err != nil {
 		return store.Entry{}, err

@@ -189,6 +189,48 @@ func TestRegistrationsOutliveTheProcess(t *testing.T) {
 	})
 }
 
+// A blob that comes before the registry runs finds its listeners.
+func TestListenersAreKnownFromTheBeginning(t *testing.T) {
+	for name, views := range shared {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				sa, sb := views(t)
+				register(t, New(Config{Store: sa}), "t", "PYRO:x@10.0.0.7:1")
+				r := New(Config{Store: sb})
+				var told []string
+				r.Changed(func(all []Listener) { told = append(told, describe(all)) })
+				const want = `"t"=x@10.0.0.7:1`
+				if got := describe(r.Listeners(Topic{Text: "t"})); got != want || len(told) != 1 || told[0] != want {
+					t.Errorf("there is %q and was told %q, want %q", got, told, want)
+				}
+				run(t, r)
+				settled()
+				if len(told) != 1 {
+					t.Errorf("told %q", told)
+				}
+			})
+		})
+	}
+}
+
+func TestAStoreThatIsGoneAtFirst(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &breaking{Store: store.NewMemory()}
+		register(t, New(Config{Store: s}), "t", "PYRO:x@10.0.0.7:1")
+		s.breakWith(store.ErrUnavailable)
+		r := New(Config{Store: s})
+		if got := describe(r.All()); got != "" {
+			t.Errorf("there is %s", got)
+		}
+		s.breakWith(nil)
+		run(t, r)
+		settled()
+		if got := describe(r.All()); got != `"t"=x@10.0.0.7:1` {
+			t.Errorf("there is %s", got)
+		}
+	})
+}
+
 func TestManyRegisterAtOnce(t *testing.T) {
 	s := store.NewMemory()
 	a, b := New(Config{Store: s, MaxListenersPerTopic: 30}), New(Config{Store: s})
