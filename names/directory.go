@@ -62,7 +62,12 @@ type entry struct {
 	version uint64
 }
 
-// NewDirectory makes one. It works at once, but follows the store only in Run.
+// beginTime bounds how long NewDirectory waits for the store.
+const beginTime = 5 * time.Second
+
+// NewDirectory makes one. It works at once, with the names that the store has if that
+// answers in time, as programs that were told of them before connect as soon as there is a
+// port; but it follows the store only in Run.
 func NewDirectory(config DirectoryConfig) *Directory {
 	if config.Max <= 0 {
 		config.Max = 10_000
@@ -79,6 +84,9 @@ func NewDirectory(config DirectoryConfig) *Directory {
 	for i := range d.turns {
 		d.turns[i] = make(chan struct{}, 1)
 	}
+	ctx, cancel := context.WithTimeout(context.Background(), beginTime)
+	defer cancel()
+	d.begin(ctx)
 	return d
 }
 

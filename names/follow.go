@@ -175,7 +175,7 @@ func (d *Directory) settleName(ctx context.Context, name string) error {
 	return nil
 }
 
-// begin makes the first snapshot for whoever asks before Watch has told anything.
+// begin makes the first snapshot, before Watch has told anything.
 func (d *Directory) begin(ctx context.Context) {
 	d.mu.Lock()
 	followed := d.followed
