@@ -90,6 +90,32 @@ func bind(method string, s signature, args []values.Value, kwargs values.Dict) (
 	return got, nil
 }
 
+// ofPython2 makes text of bytes that can be, also inside containers: as bytes the ordinary
+// strings of Python 2 come, where there is Pyro4, in marshal and in msgpack. A name server
+// that runs there takes them.
+func ofPython2(v values.Value) values.Value {
+	each := func(items []values.Value) []values.Value {
+		all := make([]values.Value, len(items))
+		for i, item := range items {
+			all[i] = ofPython2(item)
+		}
+		return all
+	}
+	switch v := v.(type) {
+	case []byte:
+		if text, ok := values.Text(v); ok {
+			return text
+		}
+	case values.List:
+		return values.List(each(v))
+	case values.Tuple:
+		return values.Tuple(each(v))
+	case values.Set:
+		return values.Set(each(v))
+	}
+	return v
+}
+
 // tooMany counts self, as Python does.
 func tooMany(name string, s signature, given int) string {
 	most, least := len(s.params)+1, s.required+1

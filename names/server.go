@@ -104,6 +104,11 @@ func (s *Server) Call(ctx context.Context, from control.Caller, method string, a
 	if err != nil {
 		return nil, err
 	}
+	if from.Dialect == wire.V48 && (from.Serializer == wire.Marshal || from.Serializer == wire.Msgpack) {
+		for param, v := range a {
+			a[param] = ofPython2(v)
+		}
+	}
 	ctx, cancel := context.WithTimeout(ctx, s.config.Limits.Wait)
 	defer cancel()
 	switch method {
