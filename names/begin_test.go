@@ -3,6 +3,8 @@ package names
 import (
 	"context"
 	"testing"
+
+	"github.com/pyro-dispatch/pyro-dispatch/store"
 )
 
 // Who was told of a name before a restart connects before the directory runs: whoever
@@ -30,4 +32,20 @@ func TestAStoreThatCannotBeAskedAtFirst(t *testing.T) {
 	l.tell <- all
 	l.tell <- all // the first has been taken by then
 	expectNames(t, d, "a")
+}
+
+// brimful is a store that takes nothing new.
+type brimful struct{ store.Store }
+
+func (brimful) Put(context.Context, string, []byte, uint64) (uint64, error) {
+	return 0, store.ErrFull
+}
+
+// A store may hold less than max_names: that is something else than an outage.
+func TestAFullStoreIsToldAsSuch(t *testing.T) {
+	d := NewDirectory(DirectoryConfig{Store: brimful{store.NewMemory()}})
+	err := d.register(context.Background(), reg("a"), false)
+	if described(err) != "errors.NamingError: the name server's storage is full: register failed" {
+		t.Error(err)
+	}
 }

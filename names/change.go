@@ -185,6 +185,9 @@ func (d *Directory) removeMatching(ctx context.Context, q query, keep func(strin
 // errStorage is what clients are told; the log has the reason.
 func (d *Directory) errStorage(ctx context.Context, doing string, err error) error {
 	d.log.Warn("store cannot be changed", zap.String("for", doing), control.CorrelationField(ctx), zap.Error(err))
+	if errors.Is(err, store.ErrFull) { // before max_names, which may be more than it holds
+		return namingError("the name server's storage is full: " + doing + " failed")
+	}
 	return namingError("the name server's storage is unavailable: " + doing + " failed")
 }
 
