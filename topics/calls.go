@@ -27,7 +27,8 @@ func (r *Registry) Members() control.Members {
 }
 
 // Call is control.Object's. register and unregister answer None once the store has the
-// change: with Consul, so do all dispatchers. Both may be repeated.
+// change; the other dispatchers with one Consul know it a moment later. Both may be
+// repeated.
 func (r *Registry) Call(ctx context.Context, from control.Caller, method string, args []values.Value, kwargs values.Dict) (values.Value, error) {
 	name := "Dispatcher." + method
 	switch method {
