@@ -92,3 +92,21 @@ func TestAWatchThatIsEarly(t *testing.T) {
 		t.Errorf("version %d counts, %v is to be told", now, r.pending)
 	}
 }
+
+// It may also tell that a listener is gone before the call that removed it has noted that.
+func TestAWatchThatIsEarlyWithARemoval(t *testing.T) {
+	s := store.NewMemory()
+	r := New(Config{Store: s})
+	register(t, r, "t", "PYRO:x@10.0.0.7:1")
+	r.follow(t.Context(), all(t, s))
+	key := r.All()[0].key()
+	mine := r.known[key]
+	if err := s.Delete(t.Context(), key, mine.version); err != nil {
+		t.Fatal(err)
+	}
+	r.follow(t.Context(), all(t, s))
+	r.did(key, mine.version, nil)
+	if len(r.pending) != 0 || len(r.All()) != 0 {
+		t.Errorf("%v is to be told, there is %s", r.pending, describe(r.All()))
+	}
+}

@@ -223,8 +223,12 @@ func (r *Registry) take(next map[string]held, key string, e store.Entry) {
 func (r *Registry) did(key string, version uint64, h *held) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if now := r.known[key]; now.version > version {
+	now := r.known[key]
+	if now.version > version {
 		return // somebody was faster, and has been told of already
+	}
+	if h == nil && now.version == 0 {
+		return // the watch was, and has no more to tell of it
 	}
 	if h == nil {
 		delete(r.known, key)
