@@ -141,26 +141,36 @@ func (r *Registry) reserve(key string, t Topic) (have held, done func(), err err
 		return have, func() {}, nil
 	}
 	now := r.now.Load().byTopic
-	topics := len(now)
-	for other := range r.coming {
-		if _, counted := now[other]; !counted {
-			topics++
+	n, fresh := len(now[t]), make(map[Topic]bool) // topics that are coming
+	for other, c := range r.coming {
+		if _, counted := r.known[other]; counted {
+			continue // it is there, and its call is about to end
+		}
+		if c.topic == t {
+			n++
+		}
+		if len(now[c.topic]) == 0 {
+			fresh[c.topic] = true
 		}
 	}
-	_, there := now[t]
-	if !there && r.coming[t] == 0 && topics >= r.config.MaxTopics {
+	topics := len(now) + len(fresh)
+	if len(now[t]) == 0 && !fresh[t] && topics >= r.config.MaxTopics {
 		return held{}, nil, raise("errors.PyroError", "there are %d topics already: no more are allowed", topics)
 	}
-	if n := len(now[t]) + r.coming[t]; n >= r.config.MaxListenersPerTopic {
+	if n >= r.config.MaxListenersPerTopic {
 		return held{}, nil, raise("errors.PyroError", "topic %s has %d listeners already: no more are allowed", t, n)
 	}
-	r.coming[t]++
+	c := r.coming[key]
+	r.coming[key] = arrival{t, c.calls + 1}
 	return held{}, func() {
 		r.mu.Lock()
 		defer r.mu.Unlock()
-		if r.coming[t]--; r.coming[t] == 0 {
-			delete(r.coming, t)
+		c := r.coming[key]
+		if c.calls--; c.calls == 0 {
+			delete(r.coming, key)
+			return
 		}
+		r.coming[key] = c
 	}, nil
 }
 

@@ -238,6 +238,22 @@ func TestThereIsABound(t *testing.T) {
 	}
 }
 
+// Who has registered takes one place, also before the call has come to its end.
+func TestNoPlaceIsTakenTwice(t *testing.T) {
+	r := New(Config{Store: store.NewMemory(), MaxTopics: 2, MaxListenersPerTopic: 2})
+	l := Listener{Topic: Topic{Text: "a"}, Object: "x", Network: "tcp", Address: "10.0.0.7:1", Dialect: wire.V48}
+	for range 2 { // the same one, by two
+		_, done, err := r.reserve(l.key(), l.Topic)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer done()
+	}
+	register(t, r, "a", "PYRO:x@10.0.0.7:1")
+	register(t, r, "a", "PYRO:y@10.0.0.7:1")
+	register(t, r, "b", "PYRO:y@10.0.0.7:1")
+}
+
 func TestListenersAllocatesNothing(t *testing.T) {
 	r := New(Config{Store: store.NewMemory()})
 	register(t, r, "a", "PYRO:x@10.0.0.7:1")

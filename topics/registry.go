@@ -46,9 +46,15 @@ type Registry struct {
 	mu      sync.Mutex
 	known   map[string]held    // by key in the store
 	pending map[string]outcome // what we did to the store and a watch has not told yet
-	coming  map[Topic]int      // registrations under way of listeners that are new
+	coming  map[string]arrival // new listeners whose registration is under way, by key
 	junk    map[string]uint64  // versions of entries that were complained of
 	told    []func([]Listener)
+}
+
+// arrival is a listener that is new, and the calls that register it.
+type arrival struct {
+	topic Topic
+	calls int
 }
 
 // outcome is a state of a key that is known to have been: the value with that version,
@@ -70,7 +76,7 @@ func New(c Config) *Registry {
 		log:         cmp.Or(c.Log, zap.NewNop()),
 		known:       make(map[string]held),
 		pending:     make(map[string]outcome),
-		coming:      make(map[Topic]int),
+		coming:      make(map[string]arrival),
 		junk:        make(map[string]uint64),
 	}
 	if c.Allow == nil {
