@@ -24,6 +24,7 @@ type call struct {
 	correlation    [16]byte
 	hasCorrelation bool
 	made           bool // the correlation id is ours
+	whole          bool // all of it was here when due was set
 	child          bool // it comes from the method of another call, as far as can be told
 	flight         *inflight.Call
 	span           tracing.Span
@@ -50,10 +51,11 @@ func (c *call) answerable() bool {
 	return c.kind == wire.Invoke && !c.sealed && c.serializer != wire.UnknownSerializer
 }
 
-// complete: the last byte of the request is on its way. Its time begins anew.
+// complete: the last byte of the request is on its way. Its time begins now, unless it
+// has waited since its last byte came.
 func (c *call) complete(now time.Duration) {
 	c.sent = now
-	if c.allowed > 0 {
+	if c.allowed > 0 && !c.whole {
 		c.due = now + c.allowed
 	}
 	if c.latest > 0 && (c.due == 0 || c.latest < c.due) {

@@ -187,6 +187,7 @@ func (s *Session) look(now time.Duration, h *wire.Head, b []byte) Reason {
 		if c.allowed > 0 {
 			c.due = now + c.allowed
 		}
+		c.whole = c.to == nil && int64(len(b)) >= h.Len()
 	}
 	s.identify(h, b, &c)
 	s.next, s.looked = c, true
