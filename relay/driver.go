@@ -187,14 +187,18 @@ func (d *driver) perform(t todo) {
 				l.closeWrite()
 			}
 		case router.Release:
+			last := false
 			d.mu.Lock()
 			if a.Lease.Conn.Pooled() {
 				d.unbindLocked(a.Lease)
 			} else if a.Outcome == backend.TimedOut || a.Outcome == backend.Abandoned {
-				d.hauntLocked(a.Lease)
+				last = d.hauntLocked(a.Lease)
 			}
 			d.mu.Unlock()
 			a.Lease.Done(a.Outcome)
+			if last {
+				d.listener.sessionEnded(d)
+			}
 		case router.Expire:
 			if x := d.deliveryOf(a.Delivery); x != nil {
 				x.expire()

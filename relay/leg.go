@@ -83,16 +83,18 @@ func (d *driver) runLegFrom(leg *link, port router.Port) {
 
 // hauntLocked: the session has given up its leg, whose daemon still works on a
 // call. The leg's goroutine reads on until that is over, for the endpoint and no
-// longer for the session, which may be gone by then. The lock is held.
-func (d *driver) hauntLocked(l *backend.Lease) {
+// longer for the session, which may be gone by then. It reports whether the account is
+// to be ended, since Close was performed before this. The lock is held.
+func (d *driver) hauntLocked(l *backend.Lease) (last bool) {
 	if d.leg == nil || d.leg.conn != l.Conn.Conn || !d.legging {
-		return
+		return false
 	}
 	l.Conn.Reader = d.leg
 	d.ghost = l.Conn
 	d.leg, d.legPort = nil, 0
 	d.legging = false
 	d.running--
+	return d.running == 0 && d.over
 }
 
 // givenUp gives the connection of a leg that only its goroutine reads any more, nil
