@@ -9,6 +9,32 @@ import (
 	"github.com/pyro-dispatch/pyro-dispatch/wire"
 )
 
+// Clients that do not read what they are told when their calls have taken too long do
+// not keep others from being told in time.
+func TestTimeoutsDoNotWait(t *testing.T) {
+	for _, call := range []bool{false, true} {
+		for _, class := range []router.TimeoutError{router.PyroTimeout, router.BuiltinTimeout} {
+			inBubble(t, &pyrotest.Network{Buffer: 64}, func(t *testing.T, tr transport) {
+				hold := make(chan struct{})
+				daemon := &pyrotest.Daemon{OnInvoke: pyrotest.AfterSignal(hold, pyrotest.Echo)}
+				r := start(t, tr, setup{Daemons: []*pyrotest.Daemon{daemon}, Call: call, Route: timed(5*time.Second, class)})
+				for range 4 {
+					deaf := r.connect(pyrotest.Client{Dialect: wire.V502})
+					defer deaf.Close()
+					noError(t, deaf.Send(deaf.InvokeMessage([]byte("x"))))
+				}
+				time.Sleep(time.Second)
+				c := r.connect(pyrotest.Client{Dialect: wire.V502})
+				began := time.Now()
+				m, err := c.Call([]byte("x"))
+				wantRaised(t, m, err, "TimeoutError")
+				wantAfter(t, "the exception", began, 5*time.Second)
+				close(hold)
+			})
+		}
+	}
+}
+
 // A client that goes while it is being told that its call has taken too long leaves
 // nothing behind but the daemon's work.
 func TestGoneWhileTold(t *testing.T) {

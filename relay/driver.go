@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"slices"
 	"sync"
 	"syscall"
 	"time"
@@ -239,7 +240,18 @@ func (d *driver) tick() {
 		d.visit()
 		return
 	}
-	d.event(func(now time.Duration) { d.session.Tick(now) })
+	d.mu.Lock()
+	d.unparkLocked()
+	now := d.listener.server.now()
+	d.session.Tick(now)
+	t := d.afterEvent(now)
+	d.tellLocked(now, &t)
+	d.mu.Unlock()
+	if slices.ContainsFunc(t.actions, func(a router.Action) bool { return a.Op == router.Send }) {
+		go d.perform(t) // it may wait, and the wheel is everybody's
+		return
+	}
+	d.perform(t)
 }
 
 func (d *driver) drain() {
