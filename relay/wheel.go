@@ -1,7 +1,9 @@
 package relay
 
 import (
+	"cmp"
 	"context"
+	"slices"
 	"sync"
 	"time"
 )
@@ -36,6 +38,8 @@ type timer struct {
 	// Under the wheel's lock.
 	slot, index int
 	at          int64 // the tick of its slot; 0: in none
+
+	swept time.Duration // due when it was swept, for the sweep
 }
 
 func newWheel(now func() time.Duration) *wheel { return &wheel{now: now} }
@@ -94,7 +98,7 @@ func (w *wheel) run(ctx context.Context) {
 			return
 		case <-ticker.C:
 		}
-		for _, t := range w.sweep() {
+		for _, t := range inOrder(w.sweep()) {
 			t.fire()
 		}
 	}
@@ -115,6 +119,18 @@ func (w *wheel) sweep() (due []*timer) {
 		}
 	}
 	w.swept = max(w.swept, until)
+	return due
+}
+
+// inOrder sorts timers by their deadlines: of a nested call and the one that it is made
+// for the nested one is to fail first, even where both do in one tick.
+func inOrder(due []*timer) []*timer {
+	for _, t := range due {
+		t.driver.mu.Lock()
+		t.swept = t.due
+		t.driver.mu.Unlock()
+	}
+	slices.SortFunc(due, func(a, b *timer) int { return cmp.Compare(a.swept, b.swept) })
 	return due
 }
 

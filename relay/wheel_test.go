@@ -162,3 +162,30 @@ func TestWheelSleeps(t *testing.T) {
 		t.Errorf("%d timers fired twice", n)
 	}
 }
+
+// Of those that are due in one tick the earliest fires first, also where its deadline
+// was moved after it was queued, and however late the sweep comes.
+func TestWheelOrderInATick(t *testing.T) {
+	for _, late := range []time.Duration{0, time.Second} {
+		w, now := newTestWheel()
+		var all []*timer
+		for _, after := range []time.Duration{70, 10, 90, 20, 250, 50} {
+			q := &timer{driver: &driver{}}
+			w.set(q, *now+after*time.Millisecond)
+			all = append(all, q)
+		}
+		w.set(all[1], *now+80*time.Millisecond)
+		want := []int{3, 5, 0, 1, 2}
+		if late > 0 {
+			want = append(want, 4)
+		}
+		*now += wheelTick + late
+		var got []int
+		for _, q := range inOrder(w.sweep()) {
+			got = append(got, slices.Index(all, q))
+		}
+		if !slices.Equal(got, want) {
+			t.Errorf("%v late: fired in the order %v, want %v", late, got, want)
+		}
+	}
+}
