@@ -201,10 +201,11 @@ func (s *Session) tardy(c *call) backend.Outcome {
 	return backend.TimedOut
 }
 
-// rushed: the client has had nothing to say for too long.
+// rushed: the client has had nothing to say for too long, unless it is about to say
+// something: that has a time of its own.
 func (s *Session) rushed(now time.Duration) {
 	s.quietBy = 0
-	if s.state == inOpen && s.atRest() {
+	if s.state == inOpen && s.atRest() && !s.clockRuns {
 		s.finish(now, ReasonIdleTimeout, backend.Served)
 	}
 }
