@@ -211,3 +211,20 @@ func TestTimeoutText(t *testing.T) {
 		}
 	}
 }
+
+// TestRefusedHasID: a call that is refused at once can be found in the log too, by the id
+// that its client is told.
+func TestRefusedHasID(t *testing.T) {
+	for _, d := range dialects {
+		w := newWorld(1)
+		w.route.Policy.Preserve = false
+		m := messages{d}
+		h := opens(t, w, m)
+		h.says(m.message(wire.Invoke, 4097).Bytes())
+		told := toldLast(t, h)
+		if text := string(told.Data); !strings.Contains(text, "message too large") || !strings.Contains(text, "correlation id ") {
+			t.Errorf("%s: told %q", d, text)
+		}
+		h.finish()
+	}
+}

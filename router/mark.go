@@ -14,7 +14,7 @@ import (
 // identify gives c a correlation id, where it is to have one. The header of V502
 // has room for it; b begins with the request.
 func (s *Session) identify(h *wire.Head, b []byte, c *call) {
-	if c.hasCorrelation || s.routeOf(c).Policy.Preserve || c.kind != wire.Invoke || c.sealed || c.failure != nil {
+	if c.hasCorrelation || s.routeOf(c).Policy.Preserve || c.kind != wire.Invoke || c.sealed {
 		return
 	}
 	if h.Dialect == wire.V48 && h.AnnotationsLen > maxBesideID {
