@@ -11,10 +11,10 @@ type Call struct {
 	tree  *tree
 	name  string
 	place netip.Addr
-	due   time.Duration
 	chain Chain // of the calls above it; not nil: from an annotation
 
 	// What follows, the shard's lock guards.
+	due     time.Duration
 	seq     uint64
 	slot    int8
 	line    int8   // what seems to be its parent: its slot,
@@ -38,6 +38,12 @@ func (c *Call) Value() (value any) {
 // SetValue keeps something of the caller's with the call, for those nested in it.
 func (c *Call) SetValue(value any) {
 	c.locked(func() { c.value = value })
+}
+
+// SetDue moves the deadline that Begin was given to due (0: it has none): the time of a
+// call whose request is long in coming begins only when that is complete.
+func (c *Call) SetDue(due time.Duration) {
+	c.locked(func() { c.due = due })
 }
 
 // Annotation is a new call annotation for the call: the chain of those above it, and

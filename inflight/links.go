@@ -65,7 +65,7 @@ func (g *Graph) follow(p *Parents, o Origin) {
 		if anchor == nil {
 			anchor, after = c, len(chain)-1-i
 		}
-		p.due = earliest(p.due, c.due)
+		c.locked(func() { p.due = earliest(p.due, c.due) })
 	}
 	p.nested, p.certain = true, true
 	p.chain, p.depth = chain, len(chain)

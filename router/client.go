@@ -253,7 +253,10 @@ func (s *Session) requestMoved(now time.Duration, n int64) {
 		s.route.Calls.Oneway(metrics.Sent)
 		s.oneway.span.End(now, metrics.Sent.String(), "")
 	case s.calls.len() > 0: // a reply may come before its request's end
-		s.calls.newest().complete(now)
+		c := s.calls.newest()
+		if c.complete(now); !c.whole && c.due != 0 {
+			c.flight.SetDue(c.due)
+		}
 	}
 	if s.atRest() {
 		s.rested(now)

@@ -300,3 +300,43 @@ func TestExhausted(t *testing.T) {
 		}
 	}
 }
+
+// TestBudgetOfSlowRequest: the time that calls have which are nested in one begins when
+// that is complete, as its own does.
+func TestBudgetOfSlowRequest(t *testing.T) {
+	policy := router.Policy{Margin: 200 * time.Millisecond, MinBudget: 100 * time.Millisecond}
+	for _, annotate := range []bool{false, true} {
+		policy.Annotate = annotate
+		inBothModes(t, func(t *testing.T, d wire.Dialect, pooled bool) {
+			f := nested(t, d, pooled, policy)
+			f.parent.answers(f.m.result())
+			big := f.m.big()
+			f.parent.says(big[:1000])
+			if f.parent.session.State() == router.Acquiring {
+				f.parent.connects()
+			}
+			f.parent.waits(2 * callTime)
+			f.child.waits(2 * callTime)
+			f.parent.says(big[1000:])
+			request := lastRequest(t, f.parent)
+			f.id, _ = request.Correlation()
+			call := f.m.message(wire.Invoke, 10).WithCorrelation(f.id)
+			for _, c := range request.Chunks {
+				if c.ID == wire.ChunkCall {
+					call.Chunks = append(call.Chunks, c)
+				}
+			}
+			f.says(call)
+			f.child.waits(callTime - policy.Margin - 1)
+			if got := f.child.session.State(); got != router.Waiting {
+				t.Fatalf("%s before its time, told %q", got, toldLast(t, f.child).Data)
+			}
+			f.child.waits(1)
+			if m := toldLast(t, f.child); !strings.Contains(string(m.Data), "no reply in time") {
+				t.Errorf("told %+v %q", m.Head, m.Data)
+			}
+			f.parent.waits(callTime - policy.Margin)
+			f.finish()
+		})
+	}
+}
