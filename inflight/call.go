@@ -9,11 +9,11 @@ import (
 // goroutine, and do nothing for nil. It takes room in the graph until End or Detach.
 type Call struct {
 	tree  *tree
-	name  string
-	place netip.Addr
 	chain Chain // of the calls above it; not nil: from an annotation
 
 	// What follows, the shard's lock guards.
+	name    string
+	place   netip.Addr
 	due     time.Duration
 	seq     uint64
 	slot    int8
@@ -44,6 +44,26 @@ func (c *Call) SetValue(value any) {
 // call whose request is long in coming begins only when that is complete.
 func (c *Call) SetDue(due time.Duration) {
 	c.locked(func() { c.due = due })
+}
+
+// Move says that the call is sent again, to target: it has to be called before a byte is
+// written. Of what was nested in it before, nothing explains another failure.
+func (c *Call) Move(target Node) {
+	c.locked(func() {
+		if c.done {
+			return
+		}
+		t := c.tree
+		g := t.shard.graph
+		if c.slot < 0 {
+			t.leaveCrowd(c.name)
+			t.joinCrowd(target.Name)
+		}
+		c.name, c.place, c.nestedFailure = target.Name, g.place(target), false
+		if c.id != 0 {
+			g.names.add(c.name)
+		}
+	})
 }
 
 // Annotation is a new call annotation for the call: the chain of those above it, and

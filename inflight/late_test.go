@@ -1,6 +1,9 @@
 package inflight
 
-import "testing"
+import (
+	"net/netip"
+	"testing"
+)
 
 // TestLate: a call begins long after it was looked at, when others have come and gone.
 func TestLate(t *testing.T) {
@@ -64,5 +67,30 @@ func TestFull(t *testing.T) {
 	}
 	if trees > shards*64 || g.Untracked() != 50_000 || g.Len() != 0 {
 		t.Errorf("%d trees, %d untracked, %d tracked", trees, g.Untracked(), g.Len())
+	}
+}
+
+// A call that is sent again is where it was sent last, with a slot or without.
+func TestMove(t *testing.T) {
+	g := New(100)
+	a, b := Node{Name: "a", Host: netip.MustParseAddr("192.0.2.1")}, Node{Name: "b", Host: netip.MustParseAddr("192.0.2.2")}
+	id := [16]byte{1}
+	root := Origin{Correlation: id, Made: true}
+	var calls []*Call
+	for range maxSlots + 1 {
+		calls = append(calls, g.Begin(root, g.Look(root), a, 0))
+	}
+	calls[0].Move(b)
+	calls[maxSlots].Move(b)
+	p := g.Look(Origin{Correlation: id, Source: b.Host})
+	if in, out := p.Holding("b"), p.Holding("a"); in != 2 || out != maxSlots-1 {
+		t.Errorf("%d calls at b and %d at a", in, out)
+	}
+	for _, c := range calls {
+		c.End()
+		c.Move(a) // too late
+	}
+	if n := g.Len(); n != 0 {
+		t.Errorf("%d calls are left", n)
 	}
 }

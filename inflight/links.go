@@ -2,6 +2,7 @@ package inflight
 
 import (
 	"fmt"
+	"slices"
 	"sync"
 )
 
@@ -65,7 +66,12 @@ func (g *Graph) follow(p *Parents, o Origin) {
 		if anchor == nil {
 			anchor, after = c, len(chain)-1-i
 		}
-		c.locked(func() { p.due = earliest(p.due, c.due) })
+		var node uint64
+		c.locked(func() { p.due, node = earliest(p.due, c.due), hashName(c.name) })
+		if node != chain[i].Node { // it has moved since
+			chain = slices.Clone(chain)
+			chain[i].Node = node
+		}
 	}
 	p.nested, p.certain = true, true
 	p.chain, p.depth = chain, len(chain)

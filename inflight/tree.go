@@ -109,10 +109,7 @@ func (t *tree) add(c *Call) {
 	t.seq++
 	c.seq = t.seq
 	if t.alive == 1<<maxSlots-1 {
-		if t.crowd == nil {
-			t.crowd = make(map[string]int)
-		}
-		t.crowd[c.name]++
+		t.joinCrowd(c.name)
 		c.slot = -1
 		return
 	}
@@ -129,9 +126,7 @@ func (t *tree) add(c *Call) {
 // which perhaps none is one.
 func (t *tree) remove(c *Call) {
 	if c.slot < 0 {
-		if t.crowd[c.name]--; t.crowd[c.name] == 0 {
-			delete(t.crowd, c.name)
-		}
+		t.leaveCrowd(c.name)
 	} else {
 		bit := uint64(1) << c.slot
 		t.alive &^= bit
@@ -157,6 +152,19 @@ func (t *tree) remove(c *Call) {
 	kept := &tree{shard: t.shard, key: t.key, keyed: true, made: t.made, roots: t.roots, loose: t.loose}
 	t.shard.trees[t.key] = kept
 	t.shard.keep(kept)
+}
+
+func (t *tree) joinCrowd(name string) {
+	if t.crowd == nil {
+		t.crowd = make(map[string]int)
+	}
+	t.crowd[name]++
+}
+
+func (t *tree) leaveCrowd(name string) {
+	if t.crowd[name]--; t.crowd[name] == 0 {
+		delete(t.crowd, name)
+	}
 }
 
 // slots are the numbers of the bits that are set.

@@ -6,6 +6,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/pyro-dispatch/pyro-dispatch/backend"
+	"github.com/pyro-dispatch/pyro-dispatch/inflight"
 	"github.com/pyro-dispatch/pyro-dispatch/wire"
 )
 
@@ -130,7 +131,9 @@ func (s *Session) grantedPooled(l *backend.Lease) {
 		s.giveBack(backend.Served)
 	case p.resending:
 		p.resending = false
-		s.calls.oldest().span.Endpoint(s.summary.Endpoint)
+		c := s.calls.oldest()
+		c.span.Endpoint(s.summary.Endpoint)
+		c.flight.Move(inflight.Node{Name: s.summary.Endpoint, Host: l.Conn.Host()})
 		s.do(Action{Op: Send, Port: s.leg, Bytes: p.replay})
 	default:
 		s.resume()
