@@ -35,6 +35,30 @@ func TestTimeoutsDoNotWait(t *testing.T) {
 	}
 }
 
+// Nor do those whose calls are dispatched.
+func TestDispatchedTimeoutsDoNotWait(t *testing.T) {
+	inBubble(t, &pyrotest.Network{Buffer: 64}, func(t *testing.T, tr transport) {
+		hold := make(chan struct{})
+		daemon := &pyrotest.Daemon{OnInvoke: pyrotest.AfterSignal(hold, pyrotest.Echo)}
+		r := start(t, tr, setup{
+			Daemons: []*pyrotest.Daemon{daemon}, Cluster: pooledToo,
+			Calls: blobRoute(func(r *router.Route) { r.Timeouts.Call = 5 * time.Second }),
+		})
+		for range 4 {
+			deaf := r.connect(pyrotest.Client{Dialect: wire.V502})
+			defer deaf.Close()
+			noError(t, deaf.Send(blobCall(deaf, "topic", []byte("x"))))
+		}
+		time.Sleep(time.Second)
+		c := r.connect(pyrotest.Client{Dialect: wire.V502})
+		began := time.Now()
+		m, err := c.Do(blobCall(c, "topic", []byte("x")))
+		wantRaised(t, m, err, "TimeoutError")
+		wantAfter(t, "the exception", began, 5*time.Second)
+		close(hold)
+	})
+}
+
 // A client that goes while it is being told that its call has taken too long leaves
 // nothing behind but the daemon's work.
 func TestGoneWhileTold(t *testing.T) {

@@ -247,7 +247,7 @@ func (d *driver) tick() {
 	t := d.afterEvent(now)
 	d.tellLocked(now, &t)
 	d.mu.Unlock()
-	if slices.ContainsFunc(t.actions, func(a router.Action) bool { return a.Op == router.Send }) {
+	if slices.ContainsFunc(t.actions, func(a router.Action) bool { return a.Op == router.Send || a.Op == router.Expire }) {
 		go d.perform(t) // it may wait, and the wheel is everybody's
 		return
 	}
