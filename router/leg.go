@@ -31,7 +31,7 @@ func (s *Session) cancel(o backend.Outcome) {
 func (s *Session) Granted(now time.Duration, p Port, l *backend.Lease, answerIn time.Duration) {
 	switch {
 	case s.pooled != nil && p == s.leg && s.lease == nil:
-		s.grantedPooled(l)
+		s.grantedPooled(now, l)
 		return
 	case s.state != inAcquiring || p != s.leg:
 		s.do(Action{Op: Release, Port: p, Lease: l, Outcome: backend.Cancelled})

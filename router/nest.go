@@ -72,7 +72,7 @@ func (s *Session) join(now time.Duration, h *wire.Head) bool {
 	}
 	target := inflight.Node{Name: s.lease.Endpoint.Address.String(), Host: s.lease.Conn.Host()}
 	if s.parents.Nested() && !c.oneway(h) {
-		if circle, kind := s.parents.Circle(target); kind != inflight.None && s.rejects(now, circle, kind) {
+		if circle, kind := s.parents.Circle(target); kind != inflight.None && s.rejects(now, c, circle, kind) {
 			if s.pooled != nil {
 				s.unhold(backend.Cancelled)
 			}
@@ -89,8 +89,8 @@ func (s *Session) join(now time.Duration, h *wire.Head) bool {
 	return true
 }
 
-// rejects reports a circle, and whether the call that closes it is not sent on.
-func (s *Session) rejects(now time.Duration, circle inflight.Circle, kind inflight.Kind) bool {
+// rejects reports a circle, and whether c, which closes it, is not sent on.
+func (s *Session) rejects(now time.Duration, c *call, circle inflight.Circle, kind inflight.Kind) bool {
 	certain, rejected := kind == inflight.Certain, false
 	if certain {
 		switch s.route.Policy.Circular {
@@ -103,7 +103,7 @@ func (s *Session) rejects(now time.Duration, circle inflight.Circle, kind inflig
 	}
 	s.foundCircle(now, circle, certain, rejected)
 	if rejected {
-		s.next.failure = fmt.Errorf("%w: %s", ErrCircular, circle)
+		c.failure = fmt.Errorf("%w: %s", ErrCircular, circle)
 	}
 	return rejected
 }

@@ -97,3 +97,55 @@ func TestCircleOfResent(t *testing.T) {
 		}
 	}
 }
+
+// TestResentIntoCircle: a call is not sent again to an endpoint that waits for it.
+func TestResentIntoCircle(t *testing.T) {
+	for _, d := range dialects {
+		for _, policy := range []router.Circular{router.CircularReject, router.CircularAllow} {
+			w := newPool(2, budget(20))
+			idempotent(w)
+			w.route.Policy = router.Policy{Circular: policy}
+			w.env.Graph = inflight.New(100)
+			f := family{m: messages{d}}
+			f.parent = opens(t, w, f.m)
+			f.parent.says(f.m.invoke())
+			if f.parent.session.State() == router.Acquiring {
+				f.parent.connects()
+				f.parent.answers(f.m.result())
+				f.parent.says(f.m.invoke())
+			}
+			if f.id, _ = lastRequest(t, f.parent).Correlation(); f.id == [16]byte{} {
+				t.Fatal("the parent has no id")
+			}
+			f.child = opens(t, w, f.m)
+			f.calls()
+			at := f.parent.session.Summary().Endpoint
+			if f.child.session.Summary().Endpoint == at || len(f.child.circles) > 0 {
+				t.Fatalf("both went to %s: %+v", at, f.child.circles)
+			}
+			was := f.child.session.Summary().Endpoint
+			w.dialer[was] = errReset // so there is no other than the parent's
+			poolDies(f.child)
+			f.child.waits(time.Second)
+			f.child.hangsUp(f.child.leg)
+			f.child.connects()
+			clear(w.dialer)
+			if got := f.child.circles; len(got) != 1 || !got[0].Certain || got[0].Rejected != (policy == router.CircularReject) {
+				t.Errorf("%s, the parent at %s, sent again from %s to %s, found %+v", d, at, was, f.child.session.Summary().Endpoint, got)
+			}
+			if policy == router.CircularAllow {
+				f.child.answers(f.m.result())
+			} else if m := toldLast(t, f.child); !m.Head.Has(wire.Exception) || !strings.Contains(string(m.Data), "errors.PyroError") ||
+				!strings.Contains(string(m.Data), "circular call: "+at+" → "+at) {
+				t.Errorf("told %+v %q", m.Head, m.Data)
+			}
+			if got := f.child.session.State(); got != router.Idle {
+				t.Errorf("the client's session is %s", got)
+			}
+			f.parent.answers(f.m.result())
+			f.calls() // it goes on
+			f.child.answers(f.m.result())
+			f.finish()
+		}
+	}
+}

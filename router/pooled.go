@@ -6,7 +6,6 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/pyro-dispatch/pyro-dispatch/backend"
-	"github.com/pyro-dispatch/pyro-dispatch/inflight"
 	"github.com/pyro-dispatch/pyro-dispatch/wire"
 )
 
@@ -29,7 +28,7 @@ type pooled struct {
 	fresh     bool            // nothing of the current request is known to be written
 	unwritten int64           // bytes of it that were forwarded meanwhile
 	endAs     backend.Outcome // what the call's lease will have been good for
-	replay    []byte          // the request, where it may be sent again after it has been
+	replay    *replay         // the request, where it may be sent again after it has been
 	resending bool            // an Acquire for replay is under way
 
 	held   bool          // the lease is kept between calls
@@ -121,7 +120,7 @@ func (s *Session) passOnRefusal(now time.Duration, r *backend.RefusedError) {
 }
 
 // grantedPooled: there is a lease, for the CONNECT or a request.
-func (s *Session) grantedPooled(l *backend.Lease) {
+func (s *Session) grantedPooled(now time.Duration, l *backend.Lease) {
 	p := s.pooled
 	s.lease = l
 	s.summary.Endpoint = l.Endpoint.Address.String()
@@ -131,10 +130,9 @@ func (s *Session) grantedPooled(l *backend.Lease) {
 		s.giveBack(backend.Served)
 	case p.resending:
 		p.resending = false
-		c := s.calls.oldest()
-		c.span.Endpoint(s.summary.Endpoint)
-		c.flight.Move(inflight.Node{Name: s.summary.Endpoint, Host: l.Conn.Host()})
-		s.do(Action{Op: Send, Port: s.leg, Bytes: p.replay})
+		if s.rejoin(now) {
+			s.do(Action{Op: Send, Port: s.leg, Bytes: p.replay.message})
+		}
 	default:
 		s.resume()
 	}

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/pyro-dispatch/pyro-dispatch/backend"
+	"github.com/pyro-dispatch/pyro-dispatch/inflight"
 	"github.com/pyro-dispatch/pyro-dispatch/metrics"
 	"github.com/pyro-dispatch/pyro-dispatch/wire"
 )
@@ -46,7 +47,36 @@ func (s *Session) keepForResend(h *wire.Head, message []byte, t *Taken) {
 		h.Len() > s.env.Limits.StoreAndForward {
 		return
 	}
-	s.pooled.replay = slices.Concat(t.Head, message[t.Cut:h.Len()])
+	s.pooled.replay = &replay{message: slices.Concat(t.Head, message[t.Cut:h.Len()]), parents: s.parents}
+}
+
+// replay is what a request is sent again from.
+type replay struct {
+	message []byte
+	parents inflight.Parents
+}
+
+// rejoin moves the call that is sent again, for which there is a lease, to where that
+// leads. It reports false where the call would close a circle there and is answered.
+func (s *Session) rejoin(now time.Duration) bool {
+	c, parents := s.calls.oldest(), &s.pooled.replay.parents
+	c.span.Endpoint(s.summary.Endpoint)
+	target := inflight.Node{Name: s.summary.Endpoint, Host: s.lease.Conn.Host()}
+	if parents.Nested() {
+		if circle, kind := parents.Circle(target); kind != inflight.None && s.rejects(now, c, circle, kind) {
+			call := s.calls.pop()
+			s.account(now, &call, metrics.Circular)
+			call.flight.End()
+			s.unhold(backend.Cancelled)
+			s.answer(now, &call)
+			if s.atRest() { // there is nobody to be told
+				s.rested(now)
+			}
+			return false
+		}
+	}
+	c.flight.Move(target)
+	return true
 }
 
 // wrote: bytes of the current request have been written, or may have been.
