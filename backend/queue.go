@@ -34,8 +34,17 @@ func kind(d wire.Dialect) int {
 	return 1
 }
 
-func (q *queue) len() int {
-	return q.lists[0][0].Len() + q.lists[0][1].Len() + q.lists[1][0].Len() + q.lists[1][1].Len()
+func (q *queue) len() int { return q.of(0) + q.of(1) }
+
+// of is how many of a rank wait.
+func (q *queue) of(rank int) int { return q.lists[rank][0].Len() + q.lists[rank][1].Len() }
+
+// rank is the first index of queue.lists for a.
+func rank(a *Attempt) int {
+	if a.Nested {
+		return 0
+	}
+	return 1
 }
 
 // waiter is one that waits.
@@ -49,11 +58,7 @@ type waiter struct {
 // add lets w wait, behind those who have waited for longer: one that was granted
 // a slot in vain comes back to its place.
 func (q *queue) add(w *waiter) {
-	rank := 1
-	if w.a.Nested {
-		rank = 0
-	}
-	w.in = &q.lists[rank][kind(w.a.Dialect)]
+	w.in = &q.lists[rank(w.a)][kind(w.a.Dialect)]
 	if w.a.ticket == 0 {
 		q.tickets++
 		w.a.ticket = q.tickets
@@ -107,7 +112,9 @@ func (c *Cluster) reserve(ctx context.Context, a *Attempt, by time.Time) (grant,
 		}
 		return g, nil
 	}
-	if a.ticket == 0 && c.waiting.len() >= c.cfg.Queue || c.cfg.Queue == 0 {
+	// Nested calls have places of their own: those that fill the queue may be waiting for
+	// what they are to do.
+	if a.ticket == 0 && c.waiting.of(rank(a)) >= c.cfg.Queue || c.cfg.Queue == 0 {
 		c.metrics.QueueFull.Inc()
 		c.unlock()
 		return grant{}, ErrQueueFull

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -95,6 +96,33 @@ func TestNoQueue(t *testing.T) {
 			t.Errorf("got %v", err)
 		}
 		holder.Done(Served)
+		r.wantQuiet(t)
+	})
+}
+
+// TestNestedPlaces: calls that fill the queue leave nested ones a place, for they may be
+// waiting for what those do.
+func TestNestedPlaces(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		cfg := waiting(addrA)
+		cfg.Queue = 2
+		r := newRigWith(cfg)
+		r.open(t, addrA)
+		holder := r.acquire(t, nil)
+		q := newLine(t, r)
+		for _, name := range []string{"a", "b", "nested c", "nested d"} {
+			q.join(t.Context(), name, &Attempt{Dialect: v502, Nested: strings.HasPrefix(name, "nested")})
+		}
+		for _, nested := range []bool{false, true} {
+			if _, err := r.Acquire(t.Context(), &Attempt{Dialect: v502, Nested: nested}); !errors.Is(err, ErrQueueFull) {
+				t.Errorf("nested %v: %v", nested, err)
+			}
+		}
+		holder.Done(Served)
+		for _, name := range []string{"nested c", "nested d", "a", "b"} {
+			synctest.Wait()
+			q.done(name)
+		}
 		r.wantQuiet(t)
 	})
 }

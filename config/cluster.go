@@ -86,8 +86,9 @@ type Cluster struct {
 	// is finished. From 1s to 24h.
 	StreamIdleTimeout time.Duration `yaml:"stream_idle_timeout"`
 	// The most calls (mode `call`) and new clients that wait for a connection of
-	// the cluster at one time. Those beyond are refused at once. `0`: none waits.
-	// At most 1000000.
+	// the cluster at one time. Those beyond are refused at once. Nested calls have
+	// as many places of their own, so that those which wait for them cannot take
+	// these. `0`: none waits. At most 1000000.
 	Queue int `yaml:"queue"`
 	// How long one of them waits before it is refused. From 1ms to 1h.
 	QueueTimeout time.Duration `yaml:"queue_timeout"`

@@ -1,6 +1,9 @@
 package config
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // Defaults are what routes and listeners say that say nothing themselves, of the
 // time that calls take and of calls that come from calls.
@@ -48,8 +51,10 @@ type Defaults struct {
 	CallAnnotation bool `yaml:"call_annotation"`
 	// How much less time a nested call has than is left of the call that it is
 	// made for, so that the innermost is the first to fail, and the others can say
-	// why. Less than `timeout`; the default gives way, to a quarter of that. At
-	// most 1h.
+	// why. Less than `timeout`; the default gives way, to a quarter of that, or of
+	// the shortest that a listener of the route has. Where calls of a short timeout
+	// are the ones that make nested calls, set it for the routes of those. At most
+	// 1h.
 	BudgetMargin time.Duration `yaml:"budget_margin"`
 	// A nested call that would have less time than this is refused at once. Less
 	// than `timeout`; the default gives way, to a quarter of that. At most 1h.
@@ -95,7 +100,7 @@ func (c *Config) PolicyOf(r *Route) Policy {
 		MinBudget:      OwnOr(r.MinBudget, d.MinBudget),
 	}
 	// Nested calls of a short time would never be worth beginning.
-	if most := OwnOr(r.Timeout, d.Timeout) / 4; most > 0 {
+	if most := c.shortest(r) / 4; most > 0 {
 		if r.BudgetMargin == nil && !c.Given("defaults.budget_margin") {
 			p.BudgetMargin = min(p.BudgetMargin, most)
 		}
@@ -104,6 +109,25 @@ func (c *Config) PolicyOf(r *Route) Policy {
 		}
 	}
 	return p
+}
+
+// shortest is the least time that a route's calls may have, on any of its listeners; 0 if
+// none of them bounds it.
+func (c *Config) shortest(r *Route) time.Duration {
+	if r.Timeout != nil {
+		return *r.Timeout
+	}
+	least := time.Duration(0)
+	for i := range c.Listeners {
+		l := &c.Listeners[i]
+		if len(r.Match.Listener) > 0 && !slices.Contains(r.Match.Listener, l.Name) {
+			continue
+		}
+		if d := OwnOr(l.Timeout, c.Defaults.Timeout); d > 0 && (least == 0 || d < least) {
+			least = d
+		}
+	}
+	return least
 }
 
 // OwnOr returns the value of a key that a listener or route need not give, or

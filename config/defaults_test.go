@@ -87,6 +87,9 @@ func TestPolicyOf(t *testing.T) {
 		want                  config.Policy
 	}{
 		{"nothing is said", "", "", ordinary},
+		{"little time on a listener", "", "match: {listener: [short, long]}", budget(50*time.Millisecond, 50*time.Millisecond)},
+		{"little time on another listener", "", "match: {listener: [long]}", ordinary},
+		{"little time on a listener, but not on the route", "", "match: {listener: [short]}, timeout: 1m", ordinary},
 		{"the defaults are inherited", otherwise, "", other},
 		{"a route's own", "", otherwise, other},
 		{"a route's own counts before the defaults", otherwise,
@@ -102,7 +105,11 @@ func TestPolicyOf(t *testing.T) {
 		{"nor on the route", "timeout: 100ms", "budget_margin: 2s, min_budget: 3s", budget(2*time.Second, 3*time.Second)},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			c, err := config.Load("x", []byte(`{defaults: {`+tt.defaults+`}, listeners: [{address: ":1"}],
+			listeners := `{address: ":1"}`
+			if strings.Contains(tt.route, "listener") {
+				listeners = `{name: short, address: ":1", timeout: 200ms}, {name: long, address: ":2", timeout: 1m}`
+			}
+			c, err := config.Load("x", []byte(`{defaults: {`+tt.defaults+`}, listeners: [`+listeners+`],
 				routes: [{`+strings.TrimPrefix(tt.route+", cluster: c", ", ")+`}], clusters: [{name: c, static: ["a:1"]}]}`))
 			if err != nil {
 				t.Fatal(err)

@@ -103,9 +103,13 @@ func (s *Session) classOf(c *call) wire.Class {
 // failureText is what the client reads. Which endpoints were tried, and what was
 // wrong with each, is for the log.
 func (s *Session) failureText(now time.Duration, c *call) string {
-	why := ""
+	why, after := "", ""
 	leg := (*LegError)(nil)
-	switch waited := (now - c.began).Round(time.Millisecond); {
+	waited := (now - c.began).Round(time.Millisecond)
+	if c.began > 0 && waited > 0 && !errors.Is(c.failure, ErrTimeout) {
+		after = fmt.Sprintf(", after %v", waited)
+	}
+	switch {
 	case errors.As(c.failure, &leg) && errors.Is(c.failure, ErrTimeout):
 		why = fmt.Sprintf("%v after %v", leg, waited)
 	case errors.As(c.failure, &leg):
@@ -121,7 +125,7 @@ func (s *Session) failureText(now time.Duration, c *call) string {
 	default:
 		why = cause(c.failure)
 	}
-	text := fmt.Sprintf("pyro-dispatch: %s (route %s, cluster %s", why, s.routeOf(c).Name, s.routeOf(c).ClusterName())
+	text := fmt.Sprintf("pyro-dispatch: %s (route %s, cluster %s%s", why, s.routeOf(c).Name, s.routeOf(c).ClusterName(), after)
 	if c.hasCorrelation {
 		text += ", correlation id " + uuid.UUID(c.correlation).String()
 	}

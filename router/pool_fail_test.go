@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -166,9 +167,9 @@ func TestPoolException(t *testing.T) {
 	}
 }
 
-// TestUnsentText: the client is told why, and no address.
+// TestUnsentText: the client is told why, and after how long, and no address.
 func TestUnsentText(t *testing.T) {
-	where := " (route route, cluster cluster)"
+	where := " (route route, cluster cluster, after 1.5s)"
 	for _, test := range []struct {
 		err  error
 		want string
@@ -184,6 +185,7 @@ func TestUnsentText(t *testing.T) {
 		h.connects()
 		poolDies(h)
 		h.says(messages{wire.V502}.invoke())
+		h.waits(1500 * time.Millisecond)
 		h.lacks(h.wanted.Port, test.err)
 		if got := string(h.lines[router.Client].got.bytes); !strings.Contains(got, test.want+where) {
 			t.Errorf("%v: told %q", test.err, got)
