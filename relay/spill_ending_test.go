@@ -92,8 +92,8 @@ func TestSpillDeadlines(t *testing.T) {
 				Daemons: []*pyrotest.Daemon{{OnConnect: readsAfter(nil)}, {OnInvoke: hearing(&heard)}},
 				Calls: blobRoute(func(r *router.Route) {
 					r.Deliver.To, r.Policy.TimeoutError = router.ToAll, router.BuiltinTimeout
-					if r.Timeouts.Call = 2 * time.Second; send {
-						r.Timeouts.Call, r.Timeouts.Send = 0, 500*time.Millisecond
+					if r.Timeouts.Call = 6 * time.Second; send { // the other one has to make it in that time too
+						r.Timeouts.Call, r.Timeouts.Send = 0, 3*time.Second
 					}
 				}),
 			}))
