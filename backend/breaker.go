@@ -18,6 +18,7 @@ type breaker struct {
 	endpoint *Endpoint
 	two      *gobreaker.TwoStepCircuitBreaker[struct{}] // nil: there is none
 	state    gobreaker.State                            // when it was looked at last
+	changes  int                                        // of state
 	probes   uint32
 	patience time.Duration
 }
@@ -54,6 +55,7 @@ func newBreaker(c *Cluster, e *Endpoint) *breaker {
 // lock: it only notes what is to be said.
 func (b *breaker) changed(_ string, from, to gobreaker.State) {
 	b.state = to
+	b.changes++
 	c, e := b.cluster, b.endpoint
 	e.metrics.BreakerChanged(to.String())
 	c.note(func() {
@@ -84,8 +86,10 @@ func (b *breaker) admits() bool {
 // verdict is what is owed to a breaker for having been let through. Its zero
 // value owes nothing.
 type verdict struct {
-	done  func(error)
-	probe *probe
+	breaker *breaker // that was closed then, with so many changes behind it
+	changes int
+	done    func(error) // where it was not
+	probe   *probe
 }
 
 // probe is a call that a half-open breaker has let through. It owes its verdict
@@ -101,6 +105,9 @@ type probe struct {
 func (b *breaker) allow(forced bool) (verdict, bool) {
 	if b.two == nil {
 		return verdict{}, true
+	}
+	if b.state == gobreaker.StateClosed { // until calls fail
+		return verdict{breaker: b, changes: b.changes}, true
 	}
 	done, err := b.two.Allow()
 	if err != nil {
@@ -124,6 +131,12 @@ func (b *breaker) allow(forced bool) (verdict, bool) {
 
 // end pays what is owed: nil for a success, errExcluded for neither.
 func (v verdict) end(err error) {
+	if b := v.breaker; b != nil && b.changes == v.changes {
+		// Only now: gobreaker takes no account of what began before its window.
+		if done, refused := b.two.Allow(); refused == nil {
+			done(err)
+		}
+	}
 	if v.done == nil {
 		return
 	}

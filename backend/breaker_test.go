@@ -370,3 +370,55 @@ func TestCallsOutcomes(t *testing.T) {
 		r.wantQuiet(t)
 	})
 }
+
+// TestBreakerLongCalls: calls that take longer than the window count when they end.
+func TestBreakerLongCalls(t *testing.T) {
+	tests := []struct {
+		name string
+		ends []Outcome
+		want string
+	}{
+		{"failures", []Outcome{TimedOut, TimedOut}, "open"},
+		{"a success between", []Outcome{TimedOut, Served, TimedOut}, "closed"},
+		{"nothing between", []Outcome{Broken, Cancelled, Broken}, "open"},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				r := newRigWith(breaking(addrA))
+				r.open(t, addrA)
+				var leases []*Lease
+				for range test.ends {
+					leases = append(leases, r.acquire(t, nil))
+				}
+				time.Sleep(30 * time.Second)
+				for i, o := range test.ends {
+					leases[i].Done(o)
+				}
+				r.wantBreaker(t, "after them", test.want)
+				r.wantNoneOpen(t)
+			})
+		})
+	}
+}
+
+// TestBreakerBefore: a call from before the breaker opened is of no account after.
+func TestBreakerBefore(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRigWith(breaking(addrA))
+		r.open(t, addrA)
+		old := []*Lease{r.acquire(t, nil), r.acquire(t, nil), r.acquire(t, nil)}
+		r.end(t, false, Broken)
+		r.end(t, false, Broken)
+		time.Sleep(5*time.Second + 1)
+		r.wantBreaker(t, "after its time", "half-open")
+		old[0].Done(Broken)
+		r.wantBreaker(t, "with an old failure", "half-open")
+		r.end(t, false, Served)
+		r.wantBreaker(t, "after the probe succeeded", "closed")
+		old[1].Done(Broken)
+		old[2].Done(Broken)
+		r.wantBreaker(t, "with old failures", "closed")
+		r.wantNoneOpen(t)
+	})
+}
