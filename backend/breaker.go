@@ -19,6 +19,7 @@ type breaker struct {
 	two      *gobreaker.TwoStepCircuitBreaker[struct{}] // nil: there is none
 	state    gobreaker.State                            // when it was looked at last
 	changes  int                                        // of state
+	inARow   int                                        // failures; gobreaker forgets those before its window
 	probes   uint32
 	patience time.Duration
 }
@@ -38,7 +39,7 @@ func newBreaker(c *Cluster, e *Endpoint) *breaker {
 		BucketPeriod: cfg.Window / 10,
 		Timeout:      cfg.Open,
 		ReadyToTrip: func(n gobreaker.Counts) bool {
-			if cfg.ConsecutiveFailures > 0 && int(n.ConsecutiveFailures) >= cfg.ConsecutiveFailures {
+			if cfg.ConsecutiveFailures > 0 && b.inARow >= cfg.ConsecutiveFailures {
 				return true
 			}
 			calls := int(n.TotalSuccesses + n.TotalFailures)
@@ -56,6 +57,7 @@ func newBreaker(c *Cluster, e *Endpoint) *breaker {
 func (b *breaker) changed(_ string, from, to gobreaker.State) {
 	b.state = to
 	b.changes++
+	b.inARow = 0
 	c, e := b.cluster, b.endpoint
 	e.metrics.BreakerChanged(to.String())
 	c.note(func() {
@@ -134,6 +136,12 @@ func (v verdict) end(err error) {
 	if b := v.breaker; b != nil && b.changes == v.changes {
 		// Only now: gobreaker takes no account of what began before its window.
 		if done, refused := b.two.Allow(); refused == nil {
+			switch {
+			case err == nil:
+				b.inARow = 0
+			case !errors.Is(err, errExcluded):
+				b.inARow++
+			}
 			done(err)
 		}
 	}

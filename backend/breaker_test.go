@@ -422,3 +422,29 @@ func TestBreakerBefore(t *testing.T) {
 		r.wantNoneOpen(t)
 	})
 }
+
+// TestBreakerSlowRow: failures in a row count however far apart they are.
+func TestBreakerSlowRow(t *testing.T) {
+	tests := []struct {
+		name string
+		ends []Outcome
+		want string
+	}{
+		{"failures", []Outcome{Broken, Broken}, "open"},
+		{"a success between", []Outcome{Broken, Served, Broken}, "closed"},
+		{"nothing between", []Outcome{Broken, Cancelled, Broken}, "open"},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				r := newRigWith(breaking(addrA))
+				r.open(t, addrA)
+				for _, o := range test.ends {
+					time.Sleep(time.Minute)
+					r.end(t, false, o)
+				}
+				r.wantBreaker(t, "after them", test.want)
+			})
+		})
+	}
+}
