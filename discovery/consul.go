@@ -104,7 +104,7 @@ func (s *Consul) watch(log *zap.Logger, service, datacenter string) *watch[backe
 		wait:   s.client.wait,
 		report: newReporter(log, s.config.Events),
 		memory: memory[backend.Member]{
-			key:   func(m backend.Member) string { return m.Address.String() },
+			key:   func(m backend.Member) string { return m.Address.String() + " " + m.Object },
 			grace: s.config.Grace,
 		},
 		ask: func(ctx context.Context, q api.QueryOptions) (answer[backend.Member], error) {

@@ -205,6 +205,29 @@ func TestEmptyHanded(t *testing.T) {
 	}
 }
 
+// TestEmptyHandedObjects: an address with several objects is several members, of each
+// of which a Consul that was away may lack knowledge.
+func TestEmptyHandedObjects(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := startBench(t)
+		b.wantSets(t, "at first", ":1 :2")
+		cam, lamp := entry(1, meta("pyro-target", "cam")), entry(1, meta("pyro-target", "lamp"))
+		b.fakeConsul.set("cam", cam, lamp)
+		b.wantSets(t, "two objects", "cam@:1 lamp@:1")
+		b.answer(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(broken) })
+		b.change(func() {})
+		time.Sleep(time.Minute)
+		b.fakeConsul.set("cam", lamp)
+		b.answer(nil)
+		time.Sleep(time.Minute)
+		b.wantSets(t, "back without one")
+		b.fakeConsul.set("cam")
+		b.wantSets(t, "and without the one that it knew again", "cam@:1")
+		time.Sleep(DefaultGrace)
+		b.wantSets(t, "for long", "")
+	})
+}
+
 // TestFirstAnswer: at the start nothing is known, so an empty answer counts, and
 // one that says nothing does not.
 func TestFirstAnswer(t *testing.T) {
