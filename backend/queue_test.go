@@ -321,3 +321,33 @@ func TestPause(t *testing.T) {
 		r.wantQuiet(t)
 	})
 }
+
+// TestOnlyGone: one for whom a single endpoint will do waits for it no longer when it is
+// not to be had any more, however busy the others are.
+func TestOnlyGone(t *testing.T) {
+	tests := map[string]func(r *rig){
+		"removed": func(r *rig) { r.SetMembers(0, members(addrB)) },
+		"drained": func(r *rig) { r.Drain(addrA) },
+	}
+	for name, lose := range tests {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				r := newRigWith(waiting(addrA, addrB))
+				r.open(t, addrA, addrB)
+				a, b := r.acquire(t, nil), r.acquire(t, nil)
+				q := newLine(t, r)
+				q.join(t.Context(), "one", &Attempt{Dialect: v502, Only: Address{Network: "tcp", Addr: addrA}})
+				q.want()
+				lose(r)
+				q.want("one")
+				a.Done(Served)
+				b.Done(Served)
+				q.wg.Wait()
+				if err := q.errs["one"]; !errors.Is(err, ErrUnreachable) {
+					t.Errorf("the error is %v", err)
+				}
+				r.wantQuiet(t)
+			})
+		})
+	}
+}

@@ -102,7 +102,7 @@ func (c *Cluster) serveAll() {
 			}
 			switch {
 			case a.ticket <= first:
-			case !o.slot && len(a.tried) < o.any && a.home == nil && a.rest == nil:
+			case !o.slot && len(a.tried) < o.any && a.home == nil && a.rest == nil && a.Only == (Address{}):
 			case c.serve(w, now):
 				o.known = false
 			default:
