@@ -280,12 +280,15 @@ func (r *rig) consistent(t *testing.T) {
 			t.Errorf("%s: %d connections, but %d active, %d resting, %d ghosts, %d idle",
 				e.Address, e.conns, e.active, e.resting, e.ghosts, len(e.idle))
 		}
-		if most := r.cfg.MaxConnections; most > 0 && e.conns > most {
+		if most := r.cfg.MaxConnections; most > 0 && e.conns > most && !r.lowered {
 			t.Errorf("%s: %d connections of at most %d", e.Address, e.conns, most)
 		}
 		if min(e.active, e.resting, e.ghosts, e.pinned, int(e.calls.Load())) < 0 || e.pinned > e.active {
 			t.Errorf("%s: %d active, %d resting, %d ghosts, %d pinned, %d calls",
 				e.Address, e.active, e.resting, e.ghosts, e.pinned, e.calls.Load())
+		}
+		if e.opening < 0 || e.opening > e.active || e.growing && e.opening == 0 {
+			t.Errorf("%s: %d being opened of %d active, growing: %v", e.Address, e.opening, e.active, e.growing)
 		}
 		for i, conn := range e.idle {
 			if conn.state != idle || conn.dead || conn.pings != 0 || i > 0 && conn.since.Before(e.idle[i-1].since) {

@@ -35,6 +35,7 @@ type rig struct {
 	*Cluster
 	network *pyrotest.Network
 	set     *metrics.Set
+	lowered bool // max_connections was: there may be more
 
 	mu      sync.Mutex
 	dialled []string

@@ -41,16 +41,31 @@ type actor struct {
 	*client
 	session bool
 	ctx     context.Context
-	cancel  context.CancelFunc // not nil: it waits, or is about to be served
+	cancel  context.CancelCauseFunc // not nil: it waits, or is about to be served
 
 	mu    sync.Mutex
 	lease *Lease
 	wrote bool // a request, that the daemon works on
 }
 
-func newWorld(t *testing.T) *world {
+// newWorld makes one with the limits that n chooses, 0 the usual ones.
+func newWorld(t *testing.T, n byte) *world {
 	cfg := pooling(addrA, addrB, addrC)
 	cfg.MaxConnections, cfg.NestedReserve, cfg.MaxPinned, cfg.MinIdle, cfg.Queue = 3, 1, 1, 1, 6
+	switch n % 8 {
+	case 1:
+		cfg.MaxConnections = 1
+	case 2:
+		cfg.MaxConnections, cfg.NestedReserve = 2, 5
+	case 3:
+		cfg.MaxConnections, cfg.Balance = 0, LeastRequest
+	case 4:
+		cfg.Queue = 0
+	case 5:
+		cfg.Queue, cfg.MinIdle, cfg.Retries = 1, 0, 1
+	case 6:
+		cfg.MaxPinned, cfg.Balance = 0, Hash
+	}
 	cfg.GhostTimeout, cfg.MaxAge, cfg.IdleTimeout, cfg.HandshakeTTL = 10*time.Second, 30*time.Second, 20*time.Second, 15*time.Second
 	cfg.CloseOnDown, cfg.SlowStart, cfg.PanicThreshold, cfg.MaxEjected = true, 5*time.Second, 25, 50
 	cfg.Breaker = BreakerConfig{ConsecutiveFailures: 3, FailureRatio: 50, MinimumCalls: 10, Window: 10 * time.Second, Open: 2 * time.Second, Probes: 1}
@@ -94,13 +109,19 @@ func (w *world) want(a *actor) {
 			return
 		}
 	}
-	a.ctx, a.cancel = context.WithCancel(w.t.Context())
-	ctx, cancel := a.ctx, a.cancel
+	a.ctx, a.cancel = context.WithCancelCause(w.t.Context())
+	ctx, cancel, search := a.ctx, a.cancel, a.a
 	go func() {
-		l, err := w.Acquire(ctx, a.a)
+		l, err := w.Acquire(ctx, search)
 		a.mu.Lock()
 		defer a.mu.Unlock()
-		cancel()
+		cancel(nil)
+		if search != a.a { // given up
+			if err == nil {
+				l.Done(Cancelled)
+			}
+			return
+		}
 		a.cancel = nil
 		if err == nil {
 			a.lease, a.wrote = l, false
@@ -175,12 +196,26 @@ func (w *world) mood(addr string, n int) {
 	}
 }
 
-// step does one thing.
+// step does one thing, and lets all come to rest.
 func (w *world) step(op, n byte) {
+	if k := int(n) / 8; op%16 == 6 {
+		time.Sleep([]time.Duration{0, time.Millisecond, 60 * time.Millisecond, time.Second, 6 * time.Second, 31 * time.Second}[k%6])
+		synctest.Wait()
+		if k%6 > 1 {
+			w.nobodyForgotten()
+		}
+	}
+	w.do(op, n)
+	synctest.Wait()
+	w.consistent(w.t)
+}
+
+// do does one thing.
+func (w *world) do(op, n byte) {
 	a := w.clients[int(n)%len(w.clients)]
 	addr := addrABCD[int(n)%len(addrABCD)]
 	k := int(n) / 8
-	switch op % 12 {
+	switch op % 16 {
 	case 0, 1, 2:
 		w.want(a)
 	case 3, 4:
@@ -188,15 +223,9 @@ func (w *world) step(op, n byte) {
 	case 5:
 		a.mu.Lock()
 		if a.cancel != nil {
-			a.cancel()
+			a.cancel(nil)
 		}
 		a.mu.Unlock()
-	case 6:
-		time.Sleep([]time.Duration{0, time.Millisecond, 60 * time.Millisecond, time.Second, 6 * time.Second, 31 * time.Second}[k%6])
-		synctest.Wait()
-		if k%6 > 1 {
-			w.nobodyForgotten()
-		}
 	case 7:
 		w.mood(addr, k)
 	case 8:
@@ -232,9 +261,40 @@ func (w *world) step(op, n byte) {
 			}
 		}
 		a.mu.Unlock()
+	case 12: // no time is left
+		a.mu.Lock()
+		if a.cancel != nil {
+			a.cancel(ErrTooLate)
+			a.a, a.cancel = w.Renew(a.a), nil
+		}
+		a.mu.Unlock()
+	case 13:
+		a.mu.Lock()
+		if a.cancel == nil && a.lease == nil {
+			a.a.Only = Address{}
+			if k%3 > 0 {
+				a.a.Only = Address{Network: "tcp", Addr: addrABCD[k%4]}
+			}
+		}
+		a.mu.Unlock()
+	case 14:
+		most := k % 5
+		w.lowered = w.lowered || most > 0 && (most < w.cfg.MaxConnections || w.cfg.MaxConnections == 0)
+		w.Reconfigure(Balance(n%3), most, k/5%4, k%3)
+	case 15:
+		a.mu.Lock()
+		if a.cancel == nil && a.lease == nil && !a.session {
+			if a.a.Connect == nil && k%2 == 0 {
+				a.a.Connect = a.a.Handshake.connect
+			} else {
+				a.a.Connect = nil
+				w.Greet(a.a)
+			}
+			w.Blocked(a.a, func(*Endpoint, bool, int) bool { return true })
+			w.Targets(nil, a.d)
+		}
+		a.mu.Unlock()
 	}
-	synctest.Wait()
-	w.consistent(w.t)
 }
 
 // nobodyForgotten checks that nobody waits for long for whom there is something:
@@ -247,21 +307,25 @@ func (w *world) nobodyForgotten() {
 	time.Sleep(lookEvery + time.Millisecond)
 	synctest.Wait()
 	for q, e := range w.couldBeServed() {
-		if suspects[q] != nil {
-			w.t.Errorf("one waits in vain while there is %s: %+v", e.Address, q.a)
+		if suspects[q] != "" {
+			w.t.Errorf("one waits in vain while it could know: %v: %+v", e, q.a)
 		}
 	}
 }
 
-// couldBeServed gives those who wait although there is an endpoint for them.
-func (w *world) couldBeServed() map[*waiter]*Endpoint {
+// couldBeServed gives those who wait although there is an endpoint for them, or never
+// will be.
+func (w *world) couldBeServed() map[*waiter]string {
 	w.lock()
 	defer w.unlock()
-	found := make(map[*waiter]*Endpoint)
+	found := make(map[*waiter]string)
 	for _, rank := range ranks {
 		w.waiting.each(rank.i, 0, func(q *waiter) bool {
-			if e, _ := w.choose(q.a, time.Now()); e != nil {
-				found[q] = e
+			switch e, later := w.choose(q.a, time.Now()); {
+			case e != nil:
+				found[q] = e.Address.Addr
+			case !later:
+				found[q] = "nothing"
 			}
 			return true
 		})
@@ -295,7 +359,7 @@ func (w *world) finish(stop func()) {
 		cancelled := a.cancel
 		a.mu.Unlock()
 		if cancelled != nil { // for room: eight clients of nine slots, some of those for nested calls
-			cancelled()
+			cancelled(nil)
 			w.t.Logf("client %d had to wait at the end", i)
 		}
 	}
@@ -333,7 +397,11 @@ func FuzzCluster(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, script []byte) {
 		synctest.Test(t, func(t *testing.T) {
-			w := newWorld(t)
+			limits := byte(0)
+			if len(script) > 0 {
+				limits, script = script[0], script[1:]
+			}
+			w := newWorld(t, limits)
 			stop := w.run(t)
 			for pair := range slices.Chunk(script[:min(len(script), 1000)], 2) {
 				if len(pair) == 2 && !t.Failed() {
@@ -349,7 +417,7 @@ func FuzzCluster(f *testing.F) {
 func TestStorm(t *testing.T) {
 	for seed := range uint64(5) {
 		synctest.Test(t, func(t *testing.T) {
-			w := newWorld(t)
+			w := newWorld(t, byte(seed))
 			stop := w.run(t)
 			var wg sync.WaitGroup
 			for i, a := range w.clients {
@@ -357,6 +425,8 @@ func TestStorm(t *testing.T) {
 					rnd := rand.New(rand.NewPCG(seed, uint64(i)))
 					for range 200 {
 						w.want(a)
+						op := []byte{0, 5, 11, 12, 13, 15}[rnd.IntN(6)]
+						w.do(op, byte(8*rnd.IntN(32)+i))
 						if rnd.IntN(3) == 0 {
 							time.Sleep(time.Duration(rnd.IntN(int(time.Second))))
 						}
@@ -368,7 +438,7 @@ func TestStorm(t *testing.T) {
 				rnd := rand.New(rand.NewPCG(seed, 99))
 				for range 200 {
 					time.Sleep(time.Duration(rnd.IntN(int(time.Second))))
-					switch addr := addrABCD[rnd.IntN(4)]; rnd.IntN(6) {
+					switch addr := addrABCD[rnd.IntN(4)]; rnd.IntN(7) {
 					case 0:
 						w.SetMembers(0, members(addrABCD[:1+rnd.IntN(4)]...))
 					case 1:
@@ -383,6 +453,8 @@ func TestStorm(t *testing.T) {
 						w.mood(addr, rnd.IntN(64))
 					case 5:
 						w.Status()
+					case 6:
+						w.do(14, byte(rnd.Uint32()))
 					}
 				}
 			})
