@@ -3,7 +3,6 @@ package discovery
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"math/rand/v2"
 	"net"
@@ -69,7 +68,7 @@ func NewDNS(c DNSConfig) (*DNS, error) {
 	c.Interval = cmp.Or(c.Interval, defaultInterval)
 	c.Grace = cmp.Or(c.Grace, defaultDNSGrace)
 	if c.Resolver == nil {
-		c.Resolver = net.DefaultResolver
+		c.Resolver = resolver(net.DefaultResolver)
 	}
 	if c.Log == nil {
 		c.Log = zap.NewNop()
@@ -131,8 +130,7 @@ type absence struct {
 // believed reports whether a look-up with this error means that there are no
 // members any more.
 func (a *absence) believed(err error) bool {
-	var dns *net.DNSError
-	if !errors.As(err, &dns) || !dns.IsNotFound || dns.IsTimeout || dns.IsTemporary {
+	if !notFound(err) {
 		a.since = time.Time{}
 		return false
 	}
