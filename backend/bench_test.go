@@ -15,6 +15,7 @@ import (
 type inert struct{ net.Conn }
 
 func (inert) Close() error                { return nil }
+func (inert) RemoteAddr() net.Addr        { return nil }
 func (inert) SetDeadline(time.Time) error { return nil }
 
 // benched is a cluster whose every endpoint has an idle connection for a.
