@@ -17,9 +17,15 @@ func (s *Set) Names(limit int, names func() int) {
 	s.gaugeOf("names_limit", "The limit of names.", nil, always(limit))
 }
 
-// Topics shows how many topics there are, how many listeners these have, and how many
+// Topics shows whether the topics are known, 1 or 0, how many there are, how many listeners these have, and how many
 // the one with most of them has. It is called once.
-func (s *Set) Topics(limit, listenersLimit int, topics, listeners, most func() int) {
+func (s *Set) Topics(limit, listenersLimit int, known func() bool, topics, listeners, most func() int) {
+	s.gaugeOf("topics_known", "1 once the store has been asked who registered before; until then calls with a blob fail.", nil, func() int {
+		if known() {
+			return 1
+		}
+		return 0
+	})
 	s.gaugeOf("topics", "Topics that have listeners.", nil, topics)
 	s.gaugeOf("topics_limit", "The limit of topics.", nil, always(limit))
 	s.gaugeOf("topic_listeners", "Listeners of all topics.", nil, listeners)

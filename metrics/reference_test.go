@@ -33,7 +33,7 @@ The admin server, ` + "`http://127.0.0.1:9990`" + ` unless ` + "`admin.address`"
 |---|---|
 | ` + "`/metrics`" + ` | the metrics, in the text format of Prometheus or as OpenMetrics, whichever is asked for |
 | ` + "`/healthz`" + ` | 200 while the process runs |
-| ` + "`/readyz`" + ` | 200 while clients are accepted; 503 and the reason while starting and draining |
+| ` + "`/readyz`" + ` | 200 while clients are accepted, also while no source or store has answered yet; 503 and the reason while starting and draining |
 | ` + "`/api/…`" + ` | what [the admin API](admin-api.md) says of clusters |
 
 Beside those below there are the usual metrics of a Go process (` + "`go_…`, `process_…`" + `) and of the scrapes themselves
@@ -66,6 +66,7 @@ const referenceWatch = `## What to watch
 | Are calls lost because too many were sent again? | ` + "`rate(pyro_dispatch_resend_budget_exhausted_total[5m]) > 0`" + ` |
 | Which sources have not answered for five minutes? | ` + "`time() - pyro_dispatch_source_last_answer_timestamp_seconds > 300`" + ` |
 | Why not? | ` + "`sum by (cluster, source, reason) (increase(pyro_dispatch_source_failures_total[5m])) > 0`" + ` |
+| Is it not known yet who listens to the topics? | ` + "`pyro_dispatch_topics_known == 0`" + ` |
 | Is a listener almost full? | ` + "`pyro_dispatch_sessions / pyro_dispatch_sessions_limit > 0.9`" + ` |
 | Are there hardly any ports left? | ` + "`pyro_dispatch_ports / pyro_dispatch_ports_limit > 0.9`" + ` |
 | Can registrations not be kept? | ` + "`sum by (store) (increase(pyro_dispatch_store_failures_total[5m])) > 0`" + ` |

@@ -63,14 +63,14 @@ func blobRoute(change func(*router.Route)) func(r *rig) []*router.Route {
 			Timeouts: router.InheritAll(), Policy: router.Policy{Preserve: true},
 		}
 		route.Deliver.Handshake = "hello"
-		route.Deliver.Listeners = func(info blob.Scalar) (places []backend.Place) {
+		route.Deliver.Listeners = func(info blob.Scalar) (places []backend.Place, known bool) {
 			if info != blob.TextScalar("topic") {
-				return nil
+				return nil, true
 			}
 			for i, m := range r.members {
 				places = append(places, backend.Place{Address: m.Address, Object: fmt.Sprintf("l%d", i/2)})
 			}
-			return places
+			return places, true
 		}
 		change(route)
 		return []*router.Route{route}

@@ -149,7 +149,8 @@ func cause(err error) string {
 		return backend.ErrQueueTimeout.Error()
 	case undeliverable(err):
 		return err.Error()
-	case errors.Is(err, ErrBudget), errors.Is(err, ErrTooLarge), errors.Is(err, ErrCircular), errors.Is(err, ErrTooDeep):
+	case errors.Is(err, ErrBudget), errors.Is(err, ErrTooLarge), errors.Is(err, ErrCircular), errors.Is(err, ErrTooDeep),
+		errors.Is(err, ErrNotKnown):
 		return err.Error()
 	}
 	return backend.ErrUnreachable.Error()

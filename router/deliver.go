@@ -29,8 +29,8 @@ type Deliver struct {
 	// stays. An object that the target names itself counts more.
 	Object, Method *blob.Template
 	// Listeners gives who is to get the blobs with that info; nil: the members of the
-	// route's cluster. It must not block.
-	Listeners func(info blob.Scalar) []backend.Place
+	// route's cluster. Where that is not known yet the call fails. It must not block.
+	Listeners func(info blob.Scalar) (places []backend.Place, known bool)
 	// Handshake is what the daemons' validateHandshake is given.
 	Handshake string
 }
@@ -48,6 +48,8 @@ const (
 var (
 	// ErrNoListener: there is nobody whom the call is for.
 	ErrNoListener = errors.New("no listener")
+	// ErrNotKnown: who the call is for is not known yet. It may be soon, or be elsewhere.
+	ErrNotKnown = errors.New("who listens is not known yet")
 	// ErrQuorum: fewer have answered well than must.
 	ErrQuorum = errors.New("not enough good answers")
 	// ErrBlob: the annotation that says what a call is about cannot be read.

@@ -32,7 +32,7 @@ const (
 	numBlobOps
 )
 
-var asks = []string{"one", "all", "quorum", "first", "", "nowait", "timed", "ping", "unheard", "nobody"}
+var asks = []string{"one", "all", "quorum", "first", "", "nowait", "timed", "ping", "unheard", "nobody", "unknown"}
 
 // play makes one event happen, where it can.
 func (x *blobbing) play(op, arg int) {

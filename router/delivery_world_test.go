@@ -86,8 +86,9 @@ func newBlobbing(tb testing.TB, w *world, d wire.Dialect) *blobbing {
 	for info, deliver := range map[string]router.Deliver{
 		"one": {}, "all": {To: router.ToAll}, "quorum": {To: router.ToAll, Quorum: 2}, "nowait": {To: router.ToAll, Quorum: -1},
 		"first": {To: router.ToFirst}, "timed": {To: router.ToAll},
-		"unheard": {Unheard: true, Listeners: func(blob.Scalar) []backend.Place { return nil }},
-		"nobody":  {Listeners: func(blob.Scalar) []backend.Place { return nil }},
+		"unheard": {Unheard: true, Listeners: nobodyListens(true)},
+		"nobody":  {Listeners: nobodyListens(true)},
+		"unknown": {Unheard: true, Listeners: nobodyListens(false)},
 	} {
 		r := &router.Route{
 			Name: info, Calls: w.set.Calls("blobs", "topics"), Mode: router.ModeCall, Timeouts: clusters, Cluster: topics, Deliver: deliver,
@@ -114,6 +115,11 @@ func newBlobbing(tb testing.TB, w *world, d wire.Dialect) *blobbing {
 	return x
 }
 
+// nobodyListens has no listeners of any topic.
+func nobodyListens(known bool) func(blob.Scalar) ([]backend.Place, bool) {
+	return func(blob.Scalar) ([]backend.Place, bool) { return nil, known }
+}
+
 // ask has the client send a request.
 func (x *blobbing) ask(kind string, oneway bool) {
 	x.seq++
@@ -133,6 +139,8 @@ func (x *blobbing) ask(kind string, oneway bool) {
 		q.answer = "None"
 	case "nobody":
 		q.answer = router.ErrNoListener.Error()
+	case "unknown":
+		q.answer = router.ErrNotKnown.Error()
 	}
 	if oneway {
 		m.Head.Flags |= x.d.Bit(wire.Oneway)
@@ -175,7 +183,7 @@ func (x *blobbing) next(request []byte) *question {
 	x.Helper()
 	for ; x.begun < len(x.asked); x.begun++ {
 		q := x.asked[x.begun]
-		if q.kind == "unheard" || q.kind == "nobody" {
+		if q.kind == "unheard" || q.kind == "nobody" || q.kind == "unknown" {
 			continue // answered by the session itself
 		}
 		if !bytes.Equal(q.bytes, request) {

@@ -171,14 +171,16 @@ func TestUndelivered(t *testing.T) {
 			return m.Bytes()
 		}, router.ErrTooLarge.Error()},
 		{"nobody", func(r *router.Route) {
-			r.Deliver.Listeners = func(blob.Scalar) []backend.Place { return []backend.Place{{Address: endpoint(9), Object: "x"}} }
+			r.Deliver.Listeners = func(blob.Scalar) ([]backend.Place, bool) {
+				return []backend.Place{{Address: endpoint(9), Object: "x"}}, true
+			}
 		}, func(x *dispatch) []byte { return x.blob(about("x")).Bytes() }, router.ErrNoListener.Error()},
 		{"too few", func(r *router.Route) { r.Deliver.To, r.Deliver.Quorum = router.ToAll, 2 },
 			func(x *dispatch) []byte { return x.blob(about("x")).Bytes() }, router.ErrQuorum.Error()},
 		{"no name", func(r *router.Route) { r.Deliver.Object = template(t, "{info}") },
 			func(x *dispatch) []byte { return x.blob(about("")).Bytes() }, "no name for the call"},
 		{"nobody is fine", func(r *router.Route) {
-			r.Deliver.Unheard, r.Deliver.Listeners = true, func(blob.Scalar) []backend.Place { return nil }
+			r.Deliver.Unheard, r.Deliver.Listeners = true, nobodyListens(true)
 		}, func(x *dispatch) []byte { return x.blob(about("x")).Bytes() }, "None"},
 	}
 	for _, d := range dialects {

@@ -92,7 +92,11 @@ func (p *planning) targets(dst []backend.Target) ([]backend.Target, error) {
 		if !ok {
 			return nil, fmt.Errorf("%w: the blob's info is neither a text nor a number", ErrNoListener)
 		}
-		return cluster.Locate(dst, p.to.Listeners(info), p.h.Dialect), nil
+		places, known := p.to.Listeners(info)
+		if !known {
+			return nil, ErrNotKnown
+		}
+		return cluster.Locate(dst, places, p.h.Dialect), nil
 	case p.to.To != ToOne || cluster.NamesObjects():
 		return cluster.Targets(dst, p.h.Dialect), nil
 	}

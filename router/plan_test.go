@@ -19,8 +19,8 @@ import (
 
 // TestPlan: who gets a call, under which name.
 func TestPlan(t *testing.T) {
-	places := func(p ...backend.Place) func(blob.Scalar) []backend.Place {
-		return func(blob.Scalar) []backend.Place { return p }
+	places := func(p ...backend.Place) func(blob.Scalar) ([]backend.Place, bool) {
+		return func(blob.Scalar) ([]backend.Place, bool) { return p, true }
 	}
 	several := []backend.Member{at(1, "a"), at(2, "b"), at(2, "c"), at(3, "")}
 	tests := []struct {

@@ -49,6 +49,10 @@ func (r *Registry) Call(ctx context.Context, from control.Caller, method string,
 		if _, err := control.Bind(name, nil, 0, args, kwargs); err != nil {
 			return nil, err
 		}
+		if !r.Known() {
+			r.log.Warn("the topics cannot be told: the store has not been asked yet", control.CorrelationField(ctx))
+			return nil, raise("errors.PyroError", "who listens is not known yet: the store of the topic registry could not be asked; try again later")
+		}
 		return r.topics(from.Serializer), nil
 	case "process_blob":
 		return nil, raise("builtins.TypeError", "process_blob() takes one SerializedBlob and nothing else; this call does not carry one")

@@ -42,6 +42,7 @@ type Registry struct {
 	log         *zap.Logger
 	started     time.Time
 	now         atomic.Pointer[snapshot]
+	read        atomic.Bool // the store has been, once
 
 	mu      sync.Mutex
 	known   map[string]held    // by key in the store
@@ -69,7 +70,7 @@ const beginTime = 5 * time.Second
 
 // New makes a Registry, with those who registered before: clients come as soon as there is
 // a port, and a blob must not find a topic without the listeners that it has. Where the
-// store cannot be asked in time it is empty until it runs.
+// store cannot be asked in time they are not Known until it runs.
 func New(c Config) *Registry {
 	r := &Registry{
 		ownLoopback: c.Allow != nil,
@@ -105,6 +106,10 @@ func New(c Config) *Registry {
 	return r
 }
 
+// Known reports whether the store has been asked who registered before. Until then
+// Listeners and All may lack some; afterwards it stays so, whatever becomes of the store.
+func (r *Registry) Known() bool { return r.read.Load() }
+
 // Listeners gives those of a topic, in the order in which they registered first. It
 // takes no lock and allocates nothing. The slice must not be changed.
 func (r *Registry) Listeners(t Topic) []Listener { return r.now.Load().byTopic[t] }
@@ -132,7 +137,13 @@ func (r *Registry) Changed(f func([]Listener)) {
 // dispatchers, or before this one was started. While the store cannot be asked, what
 // was known last stands.
 func (r *Registry) Run(ctx context.Context) {
-	r.config.Store.Watch(ctx, func(all map[string]store.Entry) { r.follow(ctx, all) })
+	r.config.Store.Watch(ctx, func(all map[string]store.Entry) {
+		late := !r.Known()
+		r.follow(ctx, all)
+		if late {
+			r.log.Info("the listeners are known now: the store has been asked")
+		}
+	})
 }
 
 // follow takes over what a watch says. That may be older than what we did to the store
@@ -169,6 +180,7 @@ func (r *Registry) follow(ctx context.Context, all map[string]store.Entry) {
 	}
 	r.known = next
 	r.publish()
+	r.read.Store(true) // once everybody is told
 }
 
 // ask gives the store's last word on keys, as far as it can be had.

@@ -61,7 +61,7 @@ func newBoard(f *fleet) (*board, error) {
 	bc.Dialer = b
 	b.listeners = backend.NewCluster(bc)
 	b.registry.Changed(b.changed)
-	f.set.Topics(cfg.MaxTopics, cfg.MaxListeners,
+	f.set.Topics(cfg.MaxTopics, cfg.MaxListeners, b.registry.Known,
 		func() int { return len(b.perTopic()) },
 		func() int { return len(b.registry.All()) },
 		func() (most int) {
@@ -129,16 +129,17 @@ func (b *board) perTopic() map[topics.Topic]int {
 	return n
 }
 
-// places gives the listeners of a topic.
-func (b *board) places(info blob.Scalar) []backend.Place {
+// places gives the listeners of a topic, as soon as they are known.
+func (b *board) places(info blob.Scalar) (places []backend.Place, known bool) {
+	known = b.registry.Known() // before they are looked at: they may become known meanwhile
 	listeners := b.registry.Listeners(topics.Topic{Number: info.Kind == blob.Number, Text: info.String()})
-	places := make([]backend.Place, 0, len(listeners))
+	places = make([]backend.Place, 0, len(listeners))
 	for _, l := range listeners {
 		if l.Object != b.object { // a registry that listens to itself would never come to an end
 			places = append(places, backend.Place{Address: backend.Address{Network: l.Network, Addr: l.Address}, Object: l.Object})
 		}
 	}
-	return places
+	return places, known
 }
 
 // changed makes the listeners' daemons the members of their cluster.

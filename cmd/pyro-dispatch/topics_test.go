@@ -146,7 +146,11 @@ func TestTopicPlaces(t *testing.T) {
 		blob.TextScalar("2"): {"text"}, blob.IntScalar(2): {"number"}, blob.TextScalar("3"): nil,
 	} {
 		var got []string
-		for _, p := range b.places(info) {
+		places, known := b.places(info)
+		if !known {
+			t.Errorf("of %v it is not known who listens", info)
+		}
+		for _, p := range places {
 			got = append(got, p.Object)
 		}
 		if !slices.Equal(got, want) {
