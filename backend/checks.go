@@ -134,10 +134,17 @@ func (c *Cluster) checkOnce(ctx context.Context, e *Endpoint) {
 	c.checked(e, r, life, began)
 }
 
-// probe dials e and asks it.
+// probe dials e and asks it whether it is well.
 func (c *Cluster) probe(ctx context.Context, e *Endpoint, d wire.Dialect, asks bool) health.Result {
 	cfg := &c.cfg.Health
-	by := time.Now().Add(cfg.Timeout)
+	return c.question(ctx, e, health.Probe{
+		Dialect: d, Serializer: cfg.Serializer, Object: cfg.Object, Handshake: cfg.Handshake, AskServer: asks, Key: c.cfg.Key,
+	})
+}
+
+// question dials e and asks it, within the time of a health check.
+func (c *Cluster) question(ctx context.Context, e *Endpoint, p health.Probe) health.Result {
+	by := time.Now().Add(c.cfg.Health.Timeout)
 	dialCtx, cancel := context.WithDeadline(ctx, by)
 	defer cancel()
 	conn, err := c.cfg.Dialer.DialContext(dialCtx, e.Address.Network, e.Address.Addr)
@@ -151,9 +158,7 @@ func (c *Cluster) probe(ctx context.Context, e *Endpoint, d wire.Dialect, asks b
 	conn.SetDeadline(by)
 	stop := context.AfterFunc(ctx, func() { conn.SetDeadline(time.Unix(1, 0)) })
 	defer stop()
-	return health.Probe{
-		Dialect: d, Serializer: cfg.Serializer, Object: cfg.Object, Handshake: cfg.Handshake, AskServer: asks, Key: c.cfg.Key,
-	}.Run(conn)
+	return p.Run(conn)
 }
 
 // checked takes the result of a check into account, which was made in one of e's lives.

@@ -76,6 +76,8 @@ var (
 	ErrConnectFail = errors.New("CONNECT was refused")
 	// ErrSaturated is the ErrConnectFail of a daemon without free threads.
 	ErrSaturated = fmt.Errorf("%w: no free workers", ErrConnectFail)
+	// ErrUnknownObject is that of a daemon which does not have the object.
+	ErrUnknownObject = fmt.Errorf("%w: unknown object", ErrConnectFail)
 	// ErrAnswer: a message that is no answer to what was sent.
 	ErrAnswer = errors.New("not an answer")
 	// ErrTooLong: an answer that is longer than any to a probe should be.

@@ -90,6 +90,8 @@ func (p Probe) judge(m answer) Result {
 		r.Finding = Alive
 	case wire.Saturated(m.data):
 		r.Finding, r.Err = Saturated, ErrSaturated
+	case wire.UnknownObject(m.data):
+		r.Finding, r.Err = Refused, ErrUnknownObject
 	default:
 		r.Finding, r.Err = Refused, ErrConnectFail
 	}

@@ -166,7 +166,8 @@ func TestFailures(t *testing.T) {
 	}{
 		{"no free workers", pyrotest.RejectConnect(pyrotest.NoFreeWorkers), nil, Saturated, ErrSaturated, true},
 		{"no free workers, among much else", long(wire.ConnectFail, pyrotest.NoFreeWorkers, 50_000), nil, Saturated, ErrSaturated, true},
-		{"unknown object", pyrotest.RejectConnect("unknown object"), nil, Refused, ErrConnectFail, true},
+		{"unknown object", pyrotest.RejectConnect("unknown object"), nil, Refused, ErrUnknownObject, true},
+		{"an object among other words", pyrotest.RejectConnect("no, unknown object"), nil, Refused, ErrConnectFail, true},
 		{"refused at length", long(wire.ConnectFail, "no", 50_000), nil, Refused, ErrConnectFail, true},
 		{"the other dialect", pyrotest.OtherDialect(accept), nil, OtherDialect, nil, true},
 		{"refused in the other dialect", pyrotest.OtherDialect(pyrotest.RejectConnect("version")), nil, OtherDialect, nil, true},

@@ -31,7 +31,7 @@ func newSet() *metrics.Set {
 	s.Source("lab", metrics.SourceNames)
 	zero := func() int { return 0 }
 	s.Names(10, zero)
-	s.Topics(10, 10, func() bool { return true }, zero, zero, zero)
+	s.Topics(10, 10, func() bool { return true }, zero, zero, zero, zero)
 	s.Ports("lab", 10, zero)
 	s.Ports("", 10, zero)
 	s.StoreFailures(metrics.StoreNames)

@@ -17,9 +17,10 @@ func (s *Set) Names(limit int, names func() int) {
 	s.gaugeOf("names_limit", "The limit of names.", nil, always(limit))
 }
 
-// Topics shows whether the topics are known, 1 or 0, how many there are, how many listeners these have, and how many
-// the one with most of them has. It is called once.
-func (s *Set) Topics(limit, listenersLimit int, known func() bool, topics, listeners, most func() int) {
+// Topics shows whether the topics are known, how many there are, how many listeners these
+// have, how many the one with most of them has, and how many objects of listeners their
+// daemons lack. It is called once.
+func (s *Set) Topics(limit, listenersLimit int, known func() bool, topics, listeners, most, missing func() int) {
 	s.gaugeOf("topics_known", "1 once the store has been asked who registered before; until then calls with a blob fail.", nil, func() int {
 		if known() {
 			return 1
@@ -31,6 +32,7 @@ func (s *Set) Topics(limit, listenersLimit int, known func() bool, topics, liste
 	s.gaugeOf("topic_listeners", "Listeners of all topics.", nil, listeners)
 	s.gaugeOf("topic_listeners_most", "Listeners of the topic that has most.", nil, most)
 	s.gaugeOf("topic_listeners_limit", "The limit of topic_listeners_most.", nil, always(listenersLimit))
+	s.gaugeOf("topic_objects_missing", "Objects of listeners that their daemons say not to have; they are dropped after forget_after.", nil, missing)
 }
 
 // Ports shows how many of limit ports are taken: by endpoints of a cluster, or by names,

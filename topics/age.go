@@ -11,10 +11,10 @@ import (
 	"github.com/pyro-dispatch/pyro-dispatch/store"
 )
 
-// Confirm notes that a daemon was at an address, as a Listener has it, at a time. It
-// takes no lock and is cheap enough for every call. Addresses of no listener are ignored.
-func (r *Registry) Confirm(address string, at time.Time) {
-	seen := r.now.Load().confirmed[address]
+// Confirm notes that l was there at a time, for all of its topics. It takes no lock and
+// is cheap enough for every call. Who is no listener is ignored.
+func (r *Registry) Confirm(l Listener, at time.Time) {
+	seen := r.now.Load().confirmed[l.spot()]
 	if seen == nil {
 		return
 	}
@@ -61,7 +61,7 @@ func (r *Registry) age(ctx context.Context, key string, h held, now time.Time, d
 		return nil // it is for those to judge who may connect to it
 	}
 	seen := h.Seen
-	if at := r.now.Load().confirmed[l.Address]; at != nil {
+	if at := r.now.Load().confirmed[l.spot()]; at != nil {
 		if here := time.Unix(0, at.Load()).UTC(); here.After(seen) {
 			seen = here
 		}

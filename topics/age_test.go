@@ -14,6 +14,13 @@ func dead(Listener) bool { return true }
 
 func alive(Listener) bool { return false }
 
+// Those that are confirmed: that which is registered, and others.
+var (
+	first     = Listener{Object: "x", Network: "tcp", Address: "10.0.0.7:1"}
+	other     = Listener{Object: "x", Network: "tcp", Address: "10.0.0.9:1"}
+	neighbour = Listener{Object: "y", Network: "tcp", Address: "10.0.0.7:1"}
+)
+
 func TestListenersThatAreGoneAgeOut(t *testing.T) {
 	const uri = "PYRO:x@10.0.0.7:1"
 	type dispatchers struct {
@@ -53,20 +60,25 @@ func TestListenersThatAreGoneAgeOut(t *testing.T) {
 			d.a.Age(t.Context(), alive)
 		}, true},
 		{"after it was confirmed", time.Hour, func(t *testing.T, d dispatchers) {
-			d.a.Confirm("10.0.0.7:1", d.now().Add(time.Minute))
-			d.a.Confirm("10.0.0.7:1", d.now())
-			d.a.Confirm("10.0.0.9:1", d.now())
+			d.a.Confirm(first, d.now().Add(time.Minute))
+			d.a.Confirm(first, d.now())
+			d.a.Confirm(other, d.now())
 			d.pass(time.Hour)
 			d.a.Age(t.Context(), dead)
 		}, true},
 		{"after another one was confirmed", time.Hour, func(t *testing.T, d dispatchers) {
-			d.a.Confirm("10.0.0.9:1", d.now().Add(time.Minute))
+			d.a.Confirm(other, d.now().Add(time.Minute))
+			d.pass(time.Hour)
+			d.a.Age(t.Context(), dead)
+		}, false},
+		{"after another object was confirmed at its daemon", time.Hour, func(t *testing.T, d dispatchers) {
+			d.a.Confirm(neighbour, d.now().Add(time.Minute))
 			d.pass(time.Hour)
 			d.a.Age(t.Context(), dead)
 		}, false},
 		{"here, but confirmed elsewhere", time.Hour, func(t *testing.T, d dispatchers) {
 			d.pass(30 * time.Minute)
-			d.b.Confirm("10.0.0.7:1", d.now())
+			d.b.Confirm(first, d.now())
 			d.b.Age(t.Context(), dead)
 			tell(t, d)
 			d.pass(30 * time.Minute)
@@ -74,7 +86,7 @@ func TestListenersThatAreGoneAgeOut(t *testing.T) {
 		}, true},
 		{"here, but confirmed elsewhere a moment ago", time.Hour, func(t *testing.T, d dispatchers) {
 			d.pass(time.Hour)
-			d.b.Confirm("10.0.0.7:1", d.now())
+			d.b.Confirm(first, d.now())
 			d.b.Age(t.Context(), dead) // of which a has not heard
 			d.a.Age(t.Context(), dead)
 		}, true},
@@ -110,7 +122,7 @@ func TestListenersThatAreGoneAgeOut(t *testing.T) {
 			config := Config{Store: d.s, MaxAge: c.maxAge, Now: d.now}
 			d.a, d.b = New(config), New(config)
 			register(t, d.a, "t", uri)
-			first := d.a.All()[0]
+			before := d.a.All()[0]
 			tell(t, d)
 			c.run(t, d)
 			tell(t, d)
@@ -118,8 +130,8 @@ func TestListenersThatAreGoneAgeOut(t *testing.T) {
 			if (len(left) == 1) != c.stays || (len(d.a.All()) == 1) != c.stays {
 				t.Fatalf("left are %s and %s", describe(d.a.All()), describe(left))
 			}
-			if c.stays && left[0] != first {
-				t.Errorf("%+v became %+v", first, left[0])
+			if c.stays && left[0] != before {
+				t.Errorf("%+v became %+v", before, left[0])
 			}
 		})
 	}
@@ -131,19 +143,19 @@ func TestConfirmingWritesSeldom(t *testing.T) {
 	r := New(Config{Store: s, MaxAge: time.Hour, Now: func() time.Time { return at }})
 	register(t, r, "t", "PYRO:x@10.0.0.7:1")
 	key, generation := r.All()[0].key(), r.Generation()
-	first := all(t, s)[key].Version
+	before := all(t, s)[key].Version
 	for range 600 {
 		at = at.Add(time.Minute)
-		r.Confirm("10.0.0.7:1", at)
+		r.Confirm(first, at)
 		r.Age(t.Context(), dead)
 	}
-	if n := all(t, s)[key].Version - first; n != 40 {
+	if n := all(t, s)[key].Version - before; n != 40 {
 		t.Errorf("%d writings in 10 hours", n)
 	}
 	if r.Generation() != generation {
 		t.Error("listeners are said to have changed")
 	}
-	if allocs := testing.AllocsPerRun(100, func() { r.Confirm("10.0.0.7:1", at) }); allocs != 0 {
+	if allocs := testing.AllocsPerRun(100, func() { r.Confirm(first, at) }); allocs != 0 {
 		t.Errorf("%v allocations", allocs)
 	}
 }

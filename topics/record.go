@@ -27,6 +27,11 @@ type Listener struct {
 // URI is where it is, as Pyro writes it.
 func (l Listener) URI() string { return "PYRO:" + l.place() }
 
+// spot is where a listener is, for whatever topic.
+type spot struct{ object, network, address string }
+
+func (l Listener) spot() spot { return spot{l.Object, l.Network, l.Address} }
+
 func (l Listener) place() string {
 	if l.Network == "unix" {
 		return l.Object + "@./u:" + l.Address
@@ -124,9 +129,9 @@ type snapshot struct {
 	byTopic    map[Topic][]Listener
 	all        []Listener
 	generation uint64
-	// confirmed is when somebody was last known to be at an address, in nanoseconds of
-	// Unix time; 0 is never. Snapshots share them.
-	confirmed map[string]*atomic.Int64
+	// confirmed is when a listener was last known to be there, in nanoseconds of Unix
+	// time; 0 is never. Snapshots share them.
+	confirmed map[spot]*atomic.Int64
 }
 
 // newSnapshot puts listeners in the order of their registration.

@@ -265,15 +265,15 @@ func (r *Registry) publish() {
 		return
 	}
 	next.generation = before.generation + 1
-	next.confirmed = make(map[string]*atomic.Int64, len(next.all))
+	next.confirmed = make(map[spot]*atomic.Int64, len(next.all))
 	for _, l := range next.all {
-		at, ok := before.confirmed[l.Address]
+		at, ok := before.confirmed[l.spot()]
 		switch {
-		case next.confirmed[l.Address] != nil: // of another topic
+		case next.confirmed[l.spot()] != nil: // of another topic
 		case ok:
-			next.confirmed[l.Address] = at
+			next.confirmed[l.spot()] = at
 		default:
-			next.confirmed[l.Address] = new(atomic.Int64)
+			next.confirmed[l.spot()] = new(atomic.Int64)
 		}
 	}
 	r.now.Store(next)

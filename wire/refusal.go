@@ -54,3 +54,25 @@ var saturation = []byte("no free workers")
 // has no thread left to serve the connection. The text is short enough that no
 // daemon compresses it, and is the same bytes in every serializer.
 func Saturated(payload []byte) bool { return bytes.Contains(payload, saturation) }
+
+// absence is what both libraries' daemons say of an object that they do not have
+// (DaemonObject.get_metadata in Pyro4/core.py and Pyro5/server.py).
+const absence = "unknown object"
+
+// UnknownObject reports whether payload, that of a CONNECTFAIL, says that the daemon
+// does not have the object that was asked for, and nothing else: what validateHandshake
+// refuses with may have those words in it too. The text is too short to be compressed.
+func UnknownObject(payload []byte) bool {
+	i := bytes.Index(payload, []byte(absence))
+	if i < 1 {
+		return false
+	}
+	before, rest := payload[:i], payload[i+len(absence):]
+	switch last := before[i-1]; last {
+	case '\'', '"': // serpent, behind a line of its own, and JSON
+		return len(rest) == 1 && rest[0] == last && (i == 1 || before[i-2] == '\n')
+	case byte(len(absence)), 0xa0 | byte(len(absence)): // marshal and pickle; msgpack
+		return true
+	}
+	return bytes.HasSuffix(before, []byte{byte(len(absence)), 0, 0, 0}) // their older versions
+}

@@ -121,3 +121,34 @@ func TestAppendConnectFailAppends(t *testing.T) {
 		t.Errorf("got %x, want %x", got, want)
 	}
 }
+
+// TestUnknownObject: what a daemon says of an object that it lacks, as CPython's
+// serializers write it, is told from refusals that only have the words.
+func TestUnknownObject(t *testing.T) {
+	for payload, want := range map[string]bool{
+		"# serpent utf-8 python3.2\n'unknown object'": true,
+		`"unknown object"`:                            true, // json
+		"\xfa\x0eunknown object":                      true, // marshal, 3.4 and later
+		"\xf5\x0e\x00\x00\x00unknown object":          true,
+		"u\x0e\x00\x00\x00unknown object":             true,
+		"\xaeunknown object":                          true, // msgpack
+		"\x80\x05\x95\x12\x00\x00\x00\x00\x00\x00\x00\x8c\x0eunknown object\x94.": true,
+		"\x80\x02X\x0e\x00\x00\x00unknown objectq\x00.":                           true,
+		"\x80\x02U\x0eunknown objectq\x00.":                                       true, // Python 2
+
+		"":               false,
+		"unknown object": false, // in no serializer
+		"# serpent utf-8 python3.2\n'no free workers'":        false,
+		"# serpent utf-8 python3.2\n'no, unknown object'":     false,
+		"# serpent utf-8 python3.2\n'unknown object: x'":      false,
+		"# serpent utf-8 python3.2\n\"say 'unknown object'\"": false,
+		`"unknown object, or not yours"`:                      false,
+		"\xfa\x13who? unknown object":                         false,
+		"u\x12\x00\x00\x00unknown object: no":                 false,
+		"\xb2unknown object: no":                              false,
+	} {
+		if got := UnknownObject([]byte(payload)); got != want {
+			t.Errorf("%q: %v", payload, got)
+		}
+	}
+}

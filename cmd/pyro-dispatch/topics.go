@@ -34,6 +34,8 @@ type board struct {
 	own       *backend.Cluster
 	routes    []*router.Route
 	forget    time.Duration
+	handshake string // of CONNECTs for listeners
+	objects   objects
 	log       *zap.Logger
 	where     atomic.Pointer[map[string]topics.Listener] // by address
 	daemon    *inside                                    // has the registry
@@ -47,7 +49,7 @@ func newBoard(f *fleet) (*board, error) {
 	if err != nil {
 		return nil, err
 	}
-	b := &board{object: cfg.Object, forget: cfg.ForgetAfter, log: f.log}
+	b := &board{object: cfg.Object, forget: cfg.ForgetAfter, handshake: cfg.Handshake, log: f.log}
 	b.registry = topics.New(topics.Config{
 		Store: kept, Allow: cfg.Allow, AllowUnix: cfg.AllowUnix,
 		MaxTopics: cfg.MaxTopics, MaxListenersPerTopic: cfg.MaxListeners, MaxAge: cfg.ForgetAfter, Log: f.log,
@@ -69,7 +71,8 @@ func newBoard(f *fleet) (*board, error) {
 				most = max(most, n)
 			}
 			return most
-		})
+		},
+		func() int { return int(b.objects.missing.Load()) })
 
 	var ctx context.Context
 	ctx, b.stop = context.WithCancel(context.Background())
@@ -192,7 +195,7 @@ func (b *board) run(ctx context.Context) {
 	b.daemon.close()
 }
 
-// age drops listeners that have not been reached for long.
+// age drops listeners that have not been there for long.
 func (b *board) age(ctx context.Context) {
 	every := time.Minute
 	if b.forget > 0 {
@@ -205,15 +208,11 @@ func (b *board) age(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case now := <-ticker.C:
-			down := func(l topics.Listener) bool {
-				return b.listeners.Down(backend.Address{Network: l.Network, Addr: l.Address})
+			if b.forget > 0 {
+				b.look(ctx, now)
 			}
-			for _, l := range b.registry.All() {
-				if !down(l) {
-					b.registry.Confirm(l.Address, now)
-				}
-			}
-			b.registry.Age(ctx, down)
+			b.confirm(now)
+			b.registry.Age(ctx, func(l topics.Listener) bool { return b.dead(l, now) })
 		}
 	}
 }
