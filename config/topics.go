@@ -25,8 +25,8 @@ type Topics struct {
 	MaxListeners int `yaml:"max_listeners"`
 	// The most topics. From 1 to 100000.
 	MaxTopics int `yaml:"max_topics"`
-	// A listener that could not be reached for so long is dropped. From 1s to 720h;
-	// `0s`: never.
+	// A listener that could not be reached for so long, or whose daemon has said for
+	// so long that it lacks the object, is dropped. From 1s to 720h; `0s`: never.
 	ForgetAfter time.Duration `yaml:"forget_after"`
 	// Who gets a call that is about a topic, as `delivery` of a route.
 	Delivery Delivery `yaml:"delivery"`
