@@ -34,8 +34,15 @@ func (l *leg) wrote(lease *backend.Lease, all bool) {
 	}
 }
 
-// sent: a oneway request is written.
+// sent: a oneway request is written, unless its connection broke in the middle of it: then
+// the leg ends as broken.
 func (l *leg) sent() {
+	l.mu.Lock()
+	whole := l.whole
+	l.mu.Unlock()
+	if !whole {
+		return
+	}
 	l.finish(backend.Resting, router.LegResult{Outcome: metrics.Sent})
 }
 
