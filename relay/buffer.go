@@ -35,7 +35,8 @@ func (k *buffer) filled(n int) { k.b = k.b[:len(k.b)+n] }
 
 // consume drops the first n bytes. Of what is left at least need bytes will be
 // wanted together; it moves to memory of that size, charged to m unless that is
-// nil. Where m has no room, it is left as small as it is and want is set.
+// nil. Where m has no room, it is left as small as it is, and want is set if more is
+// needed.
 func (k *buffer) consume(m *memory, n, need int) {
 	k.want = 0 // what was wanted before may have been for what is consumed now
 	rest := k.b[n:]
@@ -58,7 +59,9 @@ func (k *buffer) consume(m *memory, n, need int) {
 	case m.tryTake(size):
 		kept.charge = charge{m, size}
 	default:
-		kept.want = size
+		if need > len(rest) { // else it is all here, and to be shown again at once
+			kept.want = size
+		}
 		size = len(rest)
 	}
 	kept.make(size)
