@@ -83,7 +83,7 @@ func (l *leg) broken(lease *backend.Lease, err error) {
 	case errors.Is(err, router.ErrSpill):
 		o, r = backend.Torn, router.LegResult{Err: err, Outcome: metrics.Undeliverable}
 	}
-	if o == backend.Broken && x.Resends() && x.message != nil && x.Cluster().Spend() == nil {
+	if o == backend.Broken && x.Resends() && l.Elsewhere() && x.message != nil && x.Cluster().Spend() == nil {
 		l.Unsent()
 		lease.Done(o) // and the search goes on elsewhere
 		x.spawn(l.run)

@@ -28,7 +28,11 @@ func (d *driver) send(p router.Port, b []byte) {
 }
 
 func (d *driver) write(l *link, p router.Port, b []byte) error {
-	if l.pooled || p == router.Client {
+	if p == router.Client { // the answer of a dispatched call may be large
+		_, err := l.push(b, max(ownSendTime, d.session.SendTimeout()))
+		return err
+	}
+	if l.pooled {
 		l.conn.SetWriteDeadline(time.Now().Add(ownSendTime))
 	}
 	_, err := l.conn.Write(b)

@@ -62,6 +62,11 @@ func (l *Leg) Next() bool {
 	return true
 }
 
+// Elsewhere reports whether there is anywhere else than where the leg went last.
+func (l *Leg) Elsewhere() bool {
+	return l.k+1 < len(l.choices) || l.choices[l.k].attempt.Only == backend.Address{}
+}
+
 // Begin says that there is a lease for the leg, and appends to dst what is sent in the
 // place of the first cut bytes of message, which is the whole request. The error is
 // that the call is not to be sent there.
