@@ -25,9 +25,14 @@ const maxAnswer = 100
 // address of the interface that the question came in on unless routes are asymmetric.
 type Responder struct {
 	// Advertise is what to tell. Its Port, or else Port, is the name server's; its Host
-	// is best left empty: who hears a broadcast is near, and needs no NAT's address.
+	// is best left empty where Bound is: who hears a broadcast is near, and needs no NAT's
+	// address.
 	Advertise Advertise
 	Port      int
+	// Bound is the address that the name server listens at, where it is a certain one:
+	// whichever interface a question came in on, nobody listens at the others. Invalid or
+	// unspecified, it listens at all of them.
+	Bound netip.Addr
 	// Rate is how many answers a source gets a second, and Burst how many at once; 5
 	// and 10 if zero. What is beyond is not answered.
 	Rate, Burst float64
@@ -103,7 +108,10 @@ func addrPort(a net.Addr) netip.AddrPort {
 
 // answer is the URI for asker.
 func (r *Responder) answer(asker netip.AddrPort) (string, bool) {
-	local := localTo(asker)
+	local := r.Bound
+	if !local.IsValid() || local.IsUnspecified() {
+		local = localTo(asker)
+	}
 	if !local.IsValid() && r.Advertise.Host == "" {
 		return "", false
 	}

@@ -37,6 +37,11 @@ func TestResponder(t *testing.T) {
 		{"udp4", "127.0.0.1:0", Responder{Port: 9090, Advertise: Advertise{Port: 7}}, "PYRO:Pyro.NameServer@127.0.0.1:7"},
 		{"udp4", "127.0.0.1:0", Responder{Port: 9090, Advertise: Advertise{Host: "h"}}, "PYRO:Pyro.NameServer@h:9090"},
 		{"udp4", "127.0.0.1:0", Responder{Port: 9090, Advertise: Advertise{Host: string(make([]byte, 99))}}, "PYRO:Pyro.NameServer@127.0.0.1:9090"},
+		{"udp4", "127.0.0.1:0", Responder{Port: 9090, Bound: netip.MustParseAddr("192.0.2.7")}, "PYRO:Pyro.NameServer@192.0.2.7:9090"},
+		{"udp4", "127.0.0.1:0", Responder{Port: 9090, Bound: netip.MustParseAddr("2001:db8::7")}, "PYRO:Pyro.NameServer@[2001:db8::7]:9090"},
+		{"udp4", "127.0.0.1:0", Responder{Port: 9090, Bound: netip.MustParseAddr("192.0.2.7"), Advertise: Advertise{"h", 7}}, "PYRO:Pyro.NameServer@h:7"},
+		{"udp4", "127.0.0.1:0", Responder{Port: 9090, Bound: netip.MustParseAddr("192.0.2.7"), Advertise: Advertise{Host: string(make([]byte, 99))}}, "PYRO:Pyro.NameServer@192.0.2.7:9090"},
+		{"udp4", "127.0.0.1:0", Responder{Port: 9090, Bound: netip.IPv6Unspecified()}, "PYRO:Pyro.NameServer@127.0.0.1:9090"},
 		{"udp6", "[::1]:0", Responder{Port: 9090}, "PYRO:Pyro.NameServer@[::1]:9090"},
 		{"udp", "[::]:0", Responder{Port: 9090}, "PYRO:Pyro.NameServer@127.0.0.1:9090"}, // asked over IPv4
 	} {

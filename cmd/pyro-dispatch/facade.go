@@ -34,7 +34,7 @@ type facade struct {
 // packets is where one listener of the name server answers broadcasts.
 type packets struct {
 	net.PacketConn
-	port int // of the name server
+	names.Responder
 }
 
 // newFacade makes the name server and opens its sockets.
@@ -108,13 +108,23 @@ func (n *facade) listen(set *metrics.Set) error {
 			n.log.Warn("broadcasts that look for a name server will not be answered", zap.String("listener", l.Name), zap.Error(err))
 			continue
 		}
-		port := 0
-		if tcp, ok := ln.Addr().(*net.TCPAddr); ok {
-			port = tcp.Port
-		}
-		n.packets = append(n.packets, packets{conn, port})
+		n.packets = append(n.packets, packets{conn, n.responder(l, ln.Addr())})
 	}
 	return nil
+}
+
+// responder is what answers broadcasts for a listener that is open at an address.
+func (n *facade) responder(l *config.NameListener, opened net.Addr) names.Responder {
+	r := names.Responder{Log: n.log}
+	if tcp, ok := opened.(*net.TCPAddr); ok {
+		r.Port = tcp.Port
+		if at := tcp.AddrPort().Addr(); !at.IsUnspecified() {
+			// Questions come in on every interface, and on those of others the listener cannot
+			// be reached: the operator may know how it can.
+			r.Bound, r.Advertise = at, names.Advertise{Host: l.Advertise.Host, Port: l.Advertise.Port}
+		}
+	}
+	return r
 }
 
 // countedListener counts those who are connected.
@@ -237,9 +247,8 @@ func (n *facade) run(ctx context.Context) {
 		})
 	}
 	for _, p := range n.packets {
-		responder := names.Responder{Port: p.port, Log: n.log}
 		running.Go(func() {
-			if err := responder.Serve(ctx, p.PacketConn); err != nil {
+			if err := p.Serve(ctx, p.PacketConn); err != nil {
 				n.log.Error("broadcasts are answered no longer", zap.Error(err))
 			}
 		})
