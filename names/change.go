@@ -9,6 +9,7 @@ import (
 
 	"github.com/pyro-dispatch/pyro-dispatch/control"
 	"github.com/pyro-dispatch/pyro-dispatch/store"
+	"github.com/pyro-dispatch/pyro-dispatch/values"
 )
 
 func (d *Directory) register(ctx context.Context, r Registration, safe bool) error {
@@ -188,8 +189,17 @@ func (d *Directory) errStorage(ctx context.Context, doing string, err error) err
 	if errors.Is(err, store.ErrFull) { // before max_names, which may be more than it holds
 		return namingError("the name server's storage is full: " + doing + " failed")
 	}
-	return namingError("the name server's storage is unavailable: " + doing + " failed")
+	return unavailable(doing + " failed")
 }
+
+func unavailable(what string) *values.Exception {
+	return namingError("the name server's storage is unavailable: " + what)
+}
+
+// unreadStorage is for questions, as long as nobody knows what names there are. To be
+// without an answer is a NamingError too: programs that wait for a name (NS_LOOKUP_DELAY)
+// go on waiting.
+func unreadStorage() *values.Exception { return unavailable("the names are not known yet") }
 
 func (d *Directory) full() error {
 	return namingError(fmt.Sprintf("too many names: no more than %d can be registered", d.config.Max))

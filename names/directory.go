@@ -43,6 +43,7 @@ type Directory struct {
 	bad       map[string]uint64      // versions of stored names that cannot be read
 	seen      map[string]store.Entry // by key, as the store's Watch told last
 	followed  bool                   // seen has been told
+	read      bool                   // the store has told all names, then or before
 	pending   map[string]struct{}    // names whose state in known is not that of seen
 	published map[string][]Registration
 	merged    map[string]Registration // of published
@@ -86,7 +87,7 @@ func NewDirectory(config DirectoryConfig) *Directory {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), beginTime)
 	defer cancel()
-	d.begin(ctx)
+	_ = d.begin(ctx) // the log has the reason
 	return d
 }
 
@@ -273,17 +274,17 @@ func (d *Directory) lookup(ctx context.Context, name string) (Registration, erro
 	case d.asking <- struct{}{}:
 		defer func() { <-d.asking }()
 	case <-ctx.Done():
-		return Registration{}, unknownName(name)
+		return d.unasked(name)
 	}
 	release, err := d.hold(ctx, name)
 	if err != nil {
-		return Registration{}, unknownName(name)
+		return d.unasked(name)
 	}
 	defer release()
 	e, err := d.store.Get(ctx, keyOf(name))
 	if err != nil {
 		d.log.Warn("store cannot be asked", zap.String("name", name), control.CorrelationField(ctx), zap.Error(err))
-		return Registration{}, unknownName(name)
+		return d.unasked(name)
 	}
 	if e.Version == 0 {
 		return Registration{}, unknownName(name)
@@ -296,7 +297,9 @@ func (d *Directory) lookup(ctx context.Context, name string) (Registration, erro
 }
 
 func (d *Directory) list(ctx context.Context, q query, own Registration) ([]Registration, error) {
-	d.begin(ctx)
+	if err := d.begin(ctx); err != nil {
+		return nil, err
+	}
 	d.tell()
 	all, _ := d.everything()
 	at, _ := slices.BinarySearchFunc(all, own, func(a, b Registration) int {
@@ -331,7 +334,9 @@ func (d *Directory) search(ctx context.Context, q query, all []Registration) ([]
 }
 
 func (d *Directory) count(ctx context.Context) (int, error) {
-	d.begin(ctx)
+	if err := d.begin(ctx); err != nil {
+		return 0, err
+	}
 	return len(d.Registrations()) + 1, nil
 }
 

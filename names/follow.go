@@ -50,7 +50,7 @@ func (d *Directory) Run(ctx context.Context) {
 // follow takes what the store's Watch tells.
 func (d *Directory) follow(all map[string]store.Entry) {
 	d.mu.Lock()
-	d.seen, d.followed = all, true
+	d.seen, d.followed, d.read = all, true, true
 	for name, e := range d.known {
 		if _, ok := all[keyOf(name)]; !ok && e.version != 0 {
 			d.show(name, store.Entry{})
@@ -175,20 +175,27 @@ func (d *Directory) settleName(ctx context.Context, name string) error {
 	return nil
 }
 
-// begin makes the first snapshot, before Watch has told anything.
-func (d *Directory) begin(ctx context.Context) {
+// begin makes the first snapshot, before Watch has told anything. An error is for the
+// client: the store has never told the names.
+func (d *Directory) begin(ctx context.Context) error {
 	d.mu.Lock()
 	followed := d.followed
 	d.mu.Unlock()
 	if followed {
-		return
+		return nil
 	}
 	all, err := d.store.All(ctx)
 	if err != nil {
 		d.log.Warn("store cannot be asked", control.CorrelationField(ctx), zap.Error(err))
-		return
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		if !d.read {
+			return unreadStorage()
+		}
+		return nil
 	}
 	d.mu.Lock()
+	d.read = true
 	if !d.followed {
 		for key, e := range all {
 			if name, ok := nameOf(key); ok {
@@ -198,4 +205,22 @@ func (d *Directory) begin(ctx context.Context) {
 	}
 	d.mu.Unlock()
 	d.tell()
+	return nil
+}
+
+// unasked is the answer to a lookup for which the store could not be asked. Until it has
+// been read, that we do not know a name says nothing of it.
+func (d *Directory) unasked(name string) (Registration, error) {
+	d.mu.Lock()
+	r, known := d.has(name) // meanwhile
+	read := d.read
+	d.mu.Unlock()
+	switch {
+	case known:
+		d.tell()
+		return r, nil
+	case !read:
+		return Registration{}, unreadStorage()
+	}
+	return Registration{}, unknownName(name)
 }

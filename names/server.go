@@ -214,8 +214,10 @@ func (s *Server) setMetadata(ctx context.Context, from control.Caller, a bound) 
 	}
 	metadata, err := stringTags(raw)
 	if err != nil {
-		if name != OwnName && !s.has(ctx, name) {
-			return unknownName(name)
+		if name != OwnName {
+			if _, unknown := s.names.lookup(ctx, name); unknown != nil {
+				return unknown
+			}
 		}
 		return err
 	}
