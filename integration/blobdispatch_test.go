@@ -100,16 +100,17 @@ func TestBlobDispatchLeavesNothing(t *testing.T) {
 func TestBlobListenerDies(t *testing.T) {
 	for _, lib := range []string{"pyro4", "pyro5"} {
 		t.Run(lib, func(t *testing.T) {
-			b := &blobs{names: openNames(t, lib, facade, []string{"--topics", topicsObject})}
+			forgetting := writeConfig(t, forgetfulTopics)
+			b := &blobs{names: openNames(t, lib, facade, []string{"--config", forgetting})}
 			lives, dies := b.listen(t, "birds"), b.listen(t, "birds")
 			client := b.client(t)
 			client.send(t, "birds", 2)
 			dies.expect(t, 2)
 			dies.kill(t)
 			// The example's dispatcher would raise what it got, and so may we; the other listener
-			// gets each blob nevertheless.
+			// gets each blob nevertheless. After five in vain its daemon counts as down.
 			sent := 2
-			for ; sent < 5; sent++ {
+			for ; sent < 8; sent++ {
 				other := b.client(t)
 				other.say(t, "birds")
 				eventually(t, "the blob was processed, or the client told why not", func() bool {
@@ -117,6 +118,12 @@ func TestBlobListenerDies(t *testing.T) {
 				})
 			}
 			lives.expect(t, sent)
+			// It could not be reached for forget_after: its topic has the other alone, and no client
+			// hears of it any more.
+			awaitTopics(t, b, "birds", 1)
+			client.send(t, "birds", 2)
+			lives.expect(t, sent+2)
+			client.leave(t)
 		})
 	}
 }

@@ -9,6 +9,9 @@ import (
 // topicsObject is the registry of topics, as the example calls it.
 const topicsObject = "example.blobdispatcher"
 
+// forgetfulTopics is a configuration of the topics that drops dead listeners soon.
+var forgetfulTopics = fmt.Sprintf("topics: {object: %q, forget_after: 2s}\n", topicsObject)
+
 // facadeFlags is the facade on one address, with clients' connections on another.
 func facadeFlags(listen, nameserver string) []string {
 	return []string{"--listen", listen, "--nameserver", nameserver}
