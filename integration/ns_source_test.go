@@ -3,6 +3,7 @@ package integration
 import (
 	"fmt"
 	"strings"
+	"syscall"
 	"testing"
 )
 
@@ -77,6 +78,32 @@ func TestFacadeBeforeNameServer(t *testing.T) {
 			refused(t, outside.try(t, "lookup", "lab.inside"), "unknown name: lab.inside")
 			inside.end(t)
 			outside.end(t)
+			n.atRest(t)
+		})
+	}
+}
+
+// TestProxiesBeforeNameServer has proxies outlive the facade that they came from, before a name
+// server of Pyro's own: they are let in without a lookup, as soon as that name server answers.
+func TestProxiesBeforeNameServer(t *testing.T) {
+	for _, lib := range []string{"pyro4", "pyro5"} {
+		t.Run(lib, func(t *testing.T) {
+			own := openNames(t, lib, pyrosOwn, nil)
+			n := openConfigured(t, lib, func(listen, nameserver string) string { return passedOn(listen, nameserver, own.address()) })
+			inside := startPeer(t, edgeEnvironment(), nil, "--lib", lib, "--name", "inside", "--object", "lab.cam", "--ns", own.address())
+			inside.call(t, "register", "lab.inside", []string{"kind:cam"})
+			asker := startPeer(t, edgeEnvironment(), nil, "--lib", lib, "--ns", n.address())
+			uri := asker.call(t, "lookup", "lab.inside").(string)
+			n.restart(t)
+			answers(t, asker.call(t, "call", uri, "whoami"), "inside")
+
+			own.server.signal(t, syscall.SIGSTOP)
+			n.restart(t)
+			refused(t, asker.try(t, "call", uri, "whoami"), "")
+			own.server.signal(t, syscall.SIGCONT)
+			eventually(t, "the name is known", func() bool { return asker.try(t, "call", uri, "whoami").Exception == "" })
+			inside.end(t)
+			asker.end(t)
 			n.atRest(t)
 		})
 	}

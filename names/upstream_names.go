@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 
+	"go.uber.org/zap"
+
 	"github.com/pyro-dispatch/pyro-dispatch/values"
 	"github.com/pyro-dispatch/pyro-dispatch/wire"
 )
@@ -82,15 +84,18 @@ func (u *Upstream) list(ctx context.Context, q query, _ Registration) ([]Registr
 	if !ok {
 		return nil, strange(asked, v)
 	}
-	found := make([]Registration, 0, len(answer))
+	found, unread := make([]Registration, 0, len(answer)), 0
 	for _, p := range answer {
 		name, isText := p.Key.(string)
 		r, ok := foreign(name, p.Value)
 		if !isText || !ok {
-			u.log.Warn("upstream name server lists what cannot be read")
+			unread++
 			continue
 		}
 		found = append(found, r)
+	}
+	if unread > 0 {
+		u.log.Warn("upstream name server lists what cannot be read", zap.Int("names", unread))
 	}
 	sortByName(found)
 	return found, nil

@@ -30,14 +30,21 @@ type book struct {
 	routes sync.Map // by object id, a *router.Route
 
 	mu       sync.Mutex
-	known    []names.Registration          // what the directory has, by name
-	foreign  map[string]names.Registration // what an upstream name server told of
-	objects  map[string]*standing          // what is callable, by object id
-	places   map[string]place              // by name
-	clusters map[string]*daemons           // by key
-	exposed  map[string]string             // the clusters' keys, by those of the ports that lead to them
-	ctx      context.Context               // of their Runs; nil before run
+	known    []names.Registration // what the directory has, by name
+	foreign  map[string]*foreign  // what an upstream name server told of
+	objects  map[string]*standing // what is callable, by object id
+	places   map[string]place     // by name
+	clusters map[string]*daemons  // by key
+	exposed  map[string]string    // the clusters' keys, by those of the ports that lead to them
+	ctx      context.Context      // of their Runs; nil before run
 	running  sync.WaitGroup
+
+	// Of foreign:
+	asked    int       // how many are
+	told     uint64    // how often lookups told of one
+	reviewed bool      // all have been asked for once
+	empty    time.Time // since when there are none any more; zero: there are
+	without  int       // for how many there was no room
 }
 
 // place is how a name is reached.
@@ -51,7 +58,7 @@ type place struct {
 func newBook(f *fleet) *book {
 	b := &book{
 		fleet: f, log: f.log,
-		foreign: make(map[string]names.Registration), objects: make(map[string]*standing),
+		foreign: make(map[string]*foreign), objects: make(map[string]*standing),
 		places: make(map[string]place), clusters: make(map[string]*daemons), exposed: make(map[string]string),
 	}
 	named := &router.Route{Name: "names", Pick: b.pick}
@@ -109,7 +116,7 @@ func (b *book) changed(all []names.Registration) {
 func (b *book) count() int {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	n := len(b.foreign)
+	n := b.asked
 	for i := range b.known {
 		if b.known[i].Origin == names.Registered {
 			n++
@@ -164,56 +171,25 @@ func (b *book) run(ctx context.Context) {
 	if b.ports != nil {
 		ports.Go(func() { b.ports.run(ctx) })
 	}
+	var upstream sync.WaitGroup
+	if b.upstream != nil {
+		upstream.Go(func() { b.keepUp(ctx) })
+	}
 	ticker := time.NewTicker(lookAfter)
 	defer ticker.Stop()
 	for ctx.Err() == nil {
 		select {
 		case <-ctx.Done():
 		case now := <-ticker.C:
-			b.review(ctx)
 			b.forget(now)
 		}
 	}
+	upstream.Wait()
 	b.mu.Lock()
 	b.ctx = nil // what is registered from now on runs nothing
 	b.mu.Unlock()
 	b.running.Wait()
 	ports.Wait()
-}
-
-// review asks the upstream name server what has become of the names that it told of.
-func (b *book) review(ctx context.Context) {
-	b.mu.Lock()
-	some := len(b.foreign) > 0
-	b.mu.Unlock()
-	if b.upstream == nil || !some {
-		return
-	}
-	all, err := b.upstream(ctx)
-	if err != nil {
-		return // what it said last stands; the log has the reason
-	}
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	still := make(map[string]names.Registration, len(b.foreign))
-	for _, r := range all {
-		if _, asked := b.foreign[r.Name]; asked {
-			still[r.Name] = r
-		}
-	}
-	dirty := make(map[string]bool)
-	for name, r := range b.foreign {
-		now, there := still[name]
-		if there && meansTheSame(&r, &now) {
-			continue
-		}
-		b.strike(&r, dirty)
-		if there {
-			b.enter(&now, dirty)
-		}
-	}
-	b.foreign = still
-	b.settle(dirty)
 }
 
 // Expose is names.Exposer's.
@@ -245,17 +221,8 @@ func (b *book) placeOf(r *names.Registration) (place, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if r.Origin == names.Foreign {
-		if before, ok := b.foreign[r.Name]; !ok || !meansTheSame(&before, r) {
-			if !ok && len(b.foreign) >= b.fleet.cfg.NameServer.MaxNames {
-				return place{}, fmt.Errorf("more than %d names have been asked for", len(b.foreign))
-			}
-			dirty := make(map[string]bool)
-			if ok {
-				b.strike(&before, dirty)
-			}
-			b.foreign[r.Name] = *r
-			b.enter(r, dirty)
-			b.settle(dirty)
+		if err := b.asks(r); err != nil {
+			return place{}, err
 		}
 	}
 	p, ok := b.places[r.Name]

@@ -56,6 +56,7 @@ func newFacade(f *fleet, b *book) (n *facade, err error) {
 			return client, nil
 		}, names.UpstreamConfig{Dialect: wire.Dialect(up.Dialect), Log: f.log})
 		all, b.upstream = n.upstream, n.upstream.Registrations
+		b.begin()
 	} else {
 		kept, err := f.openStore(cfg.NamesStorage(), metrics.StoreNames)
 		if err != nil {
