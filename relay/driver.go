@@ -177,7 +177,11 @@ func (d *driver) perform(t todo) {
 			}
 			d.mu.Unlock()
 		case router.Send:
-			d.send(a.Port, a.Bytes)
+			if a.Lease != nil {
+				sendLast(a.Lease, a.Bytes)
+			} else {
+				d.send(a.Port, a.Bytes)
+			}
 		case router.Resume:
 			d.token()
 		case router.Settle:

@@ -3,6 +3,7 @@ package relay
 import (
 	"time"
 
+	"github.com/pyro-dispatch/pyro-dispatch/backend"
 	"github.com/pyro-dispatch/pyro-dispatch/router"
 )
 
@@ -25,6 +26,20 @@ func (d *driver) send(p router.Port, b []byte) {
 	} else if p == router.Client {
 		d.event(func(now time.Duration) { d.session.Sent(now, p) })
 	}
+}
+
+// sendLast writes a message behind which the lease of a pooled connection ends. The
+// session may have bound another connection meanwhile, so that this one is not looked for
+// by its port: a PING that is not written is never answered, and the connection would
+// rest for ever.
+func sendLast(lease *backend.Lease, b []byte) {
+	c := lease.Conn
+	c.SetWriteDeadline(time.Now().Add(ownSendTime))
+	if _, err := c.Write(b); err != nil {
+		c.Conn.Close() // its reader comes upon the end
+		return
+	}
+	c.SetWriteDeadline(time.Time{})
 }
 
 func (d *driver) write(l *link, p router.Port, b []byte) error {

@@ -63,7 +63,9 @@ const (
 	// Granted as ever, which releases it.
 	Cancel
 	// Send: write Bytes to Port. The session does not change them any more; it
-	// may ask for the same Bytes, a CONNECT, to be sent to another port.
+	// may ask for the same Bytes, a CONNECT, to be sent to another port. Where there is
+	// a Lease, they go to its connection, which the session has done with: it may be
+	// using another by then, and is not told what becomes of them.
 	Send
 	// Resume: show the client's bytes that were paused again.
 	Resume

@@ -64,7 +64,7 @@ func (s *Session) restedPooled(now time.Duration) {
 	case p.held:
 		s.hold(now)
 	case p.endAs == backend.Doubtful, p.endAs == backend.Resting && !p.handshake.Signed:
-		s.do(Action{Op: Send, Port: s.leg, Bytes: p.handshake.Ping(PingSeq)})
+		s.do(Action{Op: Send, Port: s.leg, Lease: s.lease, Bytes: p.handshake.Ping(PingSeq)})
 		s.release(p.endAs)
 	case p.endAs != backend.Resting:
 		s.giveBack(p.endAs)
