@@ -140,6 +140,7 @@ func TestNamePortTaken(t *testing.T) {
 		if !errors.Is(err, syscall.EADDRINUSE) || !strings.Contains(err.Error(), "no port of its own") {
 			t.Errorf("the error is %v", err)
 		}
+		synctest.Wait() // the log may be a moment later
 		if n := r.logged.FilterMessageSnippet("somebody else has the port").Len(); n != 1 {
 			t.Errorf("it is logged %d times", n)
 		}
