@@ -4,6 +4,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/pyro-dispatch/pyro-dispatch/backend"
 	"github.com/pyro-dispatch/pyro-dispatch/pyrotest"
 	"github.com/pyro-dispatch/pyro-dispatch/router"
 )
@@ -14,7 +15,9 @@ func TestDeliverNowhereElse(t *testing.T) {
 	overAll(t, func(t *testing.T, tr transport) {
 		for _, to := range []router.To{router.ToAll, router.ToFirst} {
 			breaks := func() *pyrotest.Daemon { return &pyrotest.Daemon{OnInvoke: pyrotest.Hangup} }
-			r := start(t, tr, setup{Call: true, Daemons: []*pyrotest.Daemon{breaks(), breaks()}, Calls: blobRoute(func(r *router.Route) {
+			r := start(t, tr, setup{Call: true, Daemons: []*pyrotest.Daemon{breaks(), breaks()}, Cluster: func(c *backend.Config) {
+				c.Retries, c.RetryBudget = 3, 100
+			}, Calls: blobRoute(func(r *router.Route) {
 				r.Deliver.To, r.Idempotent = to, true
 			})})
 			c := r.connect(pyrotest.Client{})
